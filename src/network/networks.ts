@@ -1,0 +1,70 @@
+/**
+ * Pod networks through CNI plugins.
+ *
+ * @module
+ */
+import type { JsonObject, SandboxId } from "../model/mod.ts";
+
+export interface PortMapping {
+  readonly protocol: "tcp" | "udp" | "sctp";
+  readonly containerPort: number;
+  readonly hostPort: number;
+  /** Empty for all addresses. */
+  readonly hostIp: string;
+}
+
+export interface AttachRequest {
+  readonly sandboxId: SandboxId;
+  readonly podName: string;
+  readonly podNamespace: string;
+  readonly podUid: string;
+  /** Path of the pinned network namespace. */
+  readonly netnsPath: string;
+  readonly portMappings: readonly PortMapping[];
+  readonly annotations: Readonly<Record<string, string>>;
+  /** Cgroup parent of the pod, for the `cgroupPath` capability. */
+  readonly cgroupParent: string;
+}
+
+/** The chain that would be used for an attachment: chosen first, so that the intent can hold it. */
+export interface ChosenNetwork {
+  readonly name: string;
+  /** The configuration list as it was read, needed for DEL even if the file has changed since. */
+  readonly configuration: JsonObject;
+}
+
+export interface Attachment {
+  readonly network: string;
+  /** Addresses without prefix length, in the order of the result; the first is the pod's IP. */
+  readonly ips: readonly string[];
+  /** The CNI result as the plugins gave it, kept for DEL and CHECK. */
+  readonly result: JsonObject;
+}
+
+export type NetworkReadiness =
+  | { readonly ready: true }
+  | { readonly ready: false; readonly reason: "NetworkPluginNotReady"; readonly message: string };
+
+export interface Networks {
+  readiness(): NetworkReadiness;
+  /** The network a new pod gets. @throws {UnavailableError} none is configured: says where it looked */
+  choose(): ChosenNetwork;
+  /**
+   * ADD of each plugin of the list. After a failure the caller runs {@link Networks.detach}: half a
+   * chain may have been added.
+   *
+   * @throws {UnavailableError} a plugin is missing or failed: names plugin, network and its message
+   * @throws {DeadlineExceededError} `signal` fired
+   */
+  attach(network: ChosenNetwork, request: AttachRequest, signal: AbortSignal): Promise<Attachment>;
+  /**
+   * DEL of each plugin in reverse order, with the configuration and result of the ADD. May be
+   * repeated; succeeds for what is gone. `netnsPath` is empty when the namespace no longer exists.
+   */
+  detach(
+    network: ChosenNetwork,
+    request: AttachRequest,
+    result: JsonObject | undefined,
+    signal: AbortSignal,
+  ): Promise<void>;
+}

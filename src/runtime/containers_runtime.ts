@@ -1,0 +1,116 @@
+/**
+ * Drives an OCI runtime through its monitor. What pod/ needs of it, and nothing of how.
+ *
+ * @module
+ */
+import type { ContainerId, JsonObject } from "../model/mod.ts";
+import type { ProcessIdentity } from "../sys/watching.ts";
+
+/** Where one container's files are. All paths absolute. */
+export interface ContainerPlace {
+  readonly id: ContainerId;
+  /** Run directory, with config.json; gone after a reboot. */
+  readonly bundle: string;
+  /** Persistent directory: the monitor writes `exit` here. */
+  readonly persistDir: string;
+  readonly logPath: string;
+  /** Name of an entry of `[crio.runtime.runtimes]`. */
+  readonly handler: string;
+  /** Cgroup path of the container as in its spec: `/kubepods/.../sauropod-<id>`. */
+  readonly cgroupPath: string;
+}
+
+export interface CreateOptions {
+  readonly place: ContainerPlace;
+  /** Shown in conmon's syslog lines: `k8s_<container>_<pod>_...`. */
+  readonly name: string;
+  readonly terminal: boolean;
+  readonly stdin: boolean;
+  readonly stdinOnce: boolean;
+}
+
+/** What the monitor and the runtime made. */
+export interface CreatedContainer {
+  readonly init: ProcessIdentity;
+  readonly monitor: ProcessIdentity;
+}
+
+/** How a container ended. */
+export interface ContainerExit {
+  /** 0 to 255; 255 if it cannot be known. */
+  readonly exitCode: number;
+  /** When the monitor wrote the exit file, nanoseconds since the epoch. */
+  readonly finishedAtNs: bigint;
+  readonly oomKilled: boolean;
+  /** True if its monitor died before it: the exit code is not known. */
+  readonly monitorLost: boolean;
+}
+
+export interface ExecRequest {
+  readonly place: ContainerPlace;
+  readonly args: readonly string[];
+  /** Process of the container's spec, from which environment, user, cwd and capabilities come. */
+  readonly process: JsonObject;
+  /** 0 for none; capped by the runtime's own limit. */
+  readonly timeoutMs: number;
+  /** For standard output and standard error together. */
+  readonly outputLimitBytes: number;
+}
+
+export interface ExecResult {
+  readonly exitCode: number;
+  readonly stdout: Uint8Array;
+  readonly stderr: Uint8Array;
+}
+
+/** A handler as Status shows it. */
+export interface RuntimeHandlerInfo {
+  readonly name: string;
+  readonly isDefault: boolean;
+  readonly recursiveReadOnlyMounts: boolean;
+  readonly userNamespaces: boolean;
+}
+
+export interface ContainerRuntime {
+  handlers(): readonly RuntimeHandlerInfo[];
+  /** Name of the handler for an empty or given request. @throws {NotFoundError} no such handler */
+  resolveHandler(name: string): string;
+  /**
+   * Starts the monitor, which creates the container. The caller has written config.json.
+   *
+   * @throws {FailedPreconditionError} the OCI runtime refused: its own words
+   * @throws {DeadlineExceededError} `signal` fired; the caller undoes with {@link ContainerRuntime.remove}
+   */
+  create(options: CreateOptions, signal: AbortSignal): Promise<CreatedContainer>;
+  /** Only from created. @throws {FailedPreconditionError} it ended before it could be started */
+  start(place: ContainerPlace, signal: AbortSignal): Promise<void>;
+  /** True if the signal reached the container's init process, false if that had ended. */
+  signal(place: ContainerPlace, init: ProcessIdentity, signal: number): boolean;
+  /**
+   * Kills what is left (the whole cgroup), removes the runtime's state and the monitor, and the files
+   * that they wrote. Succeeds for what is gone; may be repeated.
+   */
+  remove(place: ContainerPlace, signal: AbortSignal): Promise<void>;
+  /**
+   * Calls back once when the container has ended, also if it ended while nobody watched. Disposing
+   * ends the watch.
+   */
+  watchExit(
+    place: ContainerPlace,
+    created: CreatedContainer,
+    onExit: (exit: ContainerExit) => void,
+  ): Disposable;
+  /** What the OCI runtime's own state says, for recovery; undefined if it knows no such container. */
+  inspect(place: ContainerPlace): Promise<
+    | {
+      readonly status: "created" | "running" | "paused" | "stopped";
+      readonly init: ProcessIdentity | undefined;
+      readonly monitor: ProcessIdentity | undefined;
+    }
+    | undefined
+  >;
+  /** @throws {DeadlineExceededError} after `timeoutMs`; no process of the exec is left then */
+  execSync(request: ExecRequest): Promise<ExecResult>;
+  /** Makes the monitor write to the file now at the log path; does nothing if it already does. */
+  reopenLog(place: ContainerPlace, created: CreatedContainer): Promise<void>;
+}

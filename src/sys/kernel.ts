@@ -1,0 +1,167 @@
+/**
+ * The system calls this runtime makes, as one interface with a real (`linux.ts`) and a recording
+ * (`recording.ts`) implementation. Nothing outside `sys/` calls libc.
+ *
+ * Calls are synchronous and run on the calling thread, because errno, namespaces and credentials
+ * belong to a thread. Every failure throws `SyscallError`. Every descriptor that a call makes is
+ * close-on-exec. Sizes and offsets that may pass 2^53 are `bigint`.
+ *
+ * @module
+ */
+
+/** A file descriptor owned by whoever holds this value; disposing closes it, twice is harmless. */
+export interface Fd extends Disposable {
+  readonly number: number;
+  /** True once closed or given away. */
+  readonly closed: boolean;
+  close(): void;
+  /** Hands the number over to another owner (an adopted socket, a child): no longer closed here. */
+  release(): number;
+}
+
+/** Result of `statx(2)`, the fields used here. */
+export interface FileStat {
+  readonly type: "file" | "directory" | "symlink" | "fifo" | "socket" | "char" | "block";
+  /** Permission bits with setuid, setgid and sticky, `0o7777` at most. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly size: bigint;
+  readonly blocks512: bigint;
+  readonly nlink: number;
+  readonly inode: bigint;
+  readonly deviceMajor: number;
+  readonly deviceMinor: number;
+  /** Of a device node. */
+  readonly rdevMajor: number;
+  readonly rdevMinor: number;
+  readonly mtimeNs: bigint;
+  readonly mountId: bigint;
+}
+
+/** Result of `statfs(2)`, the fields used here. */
+export interface FileSystemStat {
+  /** Magic number of `statfs(2)`: 0x794c7630 is overlayfs. */
+  readonly type: number;
+  readonly blockSize: bigint;
+  readonly blocks: bigint;
+  readonly blocksFree: bigint;
+  readonly blocksAvailable: bigint;
+  readonly files: bigint;
+  readonly filesFree: bigint;
+}
+
+/** How far a path may lead, for {@link Kernel.openat2}: flags of `openat2(2)`. */
+export interface OpenHow {
+  readonly flags: number;
+  readonly mode?: number;
+  readonly resolve?: number;
+}
+
+export interface EpollEvent {
+  readonly events: number;
+  readonly data: bigint;
+}
+
+export interface PeerCredentials {
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Two integers: seconds since the epoch and nanoseconds below a second; null leaves the time as it is. */
+export type FileTime = { readonly seconds: bigint; readonly nanoseconds: number } | null;
+
+export interface Kernel {
+  // Files, by directory descriptor. `AT_FDCWD` (-100) stands for the working directory.
+  open(path: string, flags: number, mode?: number): Fd;
+  openat(dirFd: number, path: string, flags: number, mode?: number): Fd;
+  openat2(dirFd: number, path: string, how: OpenHow): Fd;
+  /** One `read(2)`; 0 at the end of the file. */
+  read(fd: number, into: Uint8Array): number;
+  pread(fd: number, into: Uint8Array, offset: bigint): number;
+  /** One `write(2)`; may be short. */
+  write(fd: number, bytes: Uint8Array): number;
+  statx(dirFd: number, path: string, flags: number): FileStat;
+  statfs(path: string): FileSystemStat;
+  fstatfs(fd: number): FileSystemStat;
+  mkdirat(dirFd: number, path: string, mode: number): void;
+  unlinkat(dirFd: number, path: string, flags: number): void;
+  renameat2(oldDir: number, oldPath: string, newDir: number, newPath: string, flags: number): void;
+  symlinkat(target: string, dirFd: number, path: string): void;
+  linkat(oldDir: number, oldPath: string, newDir: number, newPath: string, flags: number): void;
+  mknodat(
+    dirFd: number,
+    path: string,
+    type: "file" | "fifo" | "char" | "block" | "socket",
+    mode: number,
+    device: { readonly major: number; readonly minor: number },
+  ): void;
+  readlinkat(dirFd: number, path: string): string;
+  fchownat(dirFd: number, path: string, uid: number, gid: number, flags: number): void;
+  fchmod(fd: number, mode: number): void;
+  fchmodat(dirFd: number, path: string, mode: number): void;
+  utimensat(
+    dirFd: number,
+    path: string,
+    accessed: FileTime,
+    modified: FileTime,
+    flags: number,
+  ): void;
+  /** Names in a directory, without `.` and `..`, with their `d_type` where the file system tells. */
+  readdir(fd: number): { name: string; type: FileStat["type"] | "unknown" }[];
+  ftruncate(fd: number, length: bigint): void;
+  fallocate(fd: number, mode: number, offset: bigint, length: bigint): void;
+  /** Follows no symlink at the end. */
+  lsetxattr(path: string, name: string, value: Uint8Array): void;
+  lgetxattr(path: string, name: string): Uint8Array | undefined;
+  llistxattr(path: string): string[];
+  fsync(fd: number): void;
+  /** Writes back the whole file system that `fd` is on; slow, call it in a worker. */
+  syncfs(fd: number): void;
+  /** True if the lock was taken; false if another open file holds it. */
+  flock(fd: number, operation: number): boolean;
+  /** Sets the umask of the calling thread's file system context and returns the one before. */
+  umask(mask: number): number;
+
+  // Mounts and namespaces.
+  mount(
+    source: string,
+    target: string,
+    type: string | null,
+    flags: bigint,
+    data: string | null,
+  ): void;
+  umount2(target: string, flags: number): void;
+  unshare(flags: number): void;
+  setns(fd: number, type: number): void;
+  sethostname(name: string): void;
+  setdomainname(name: string): void;
+  /** Brings a network interface of the calling thread's namespace up (`SIOCSIFFLAGS`). */
+  bringInterfaceUp(name: string): void;
+
+  // Processes.
+  pidfdOpen(pid: number): Fd;
+  pidfdSendSignal(pidfd: number, signal: number): void;
+  kill(pid: number, signal: number): void;
+  getpid(): number;
+  /** `prctl(2)` with integer arguments. */
+  prctl(option: number, arg2: bigint, arg3?: bigint): number;
+
+  // Sockets, pipes, event sources.
+  pipe2(flags: number): { readonly read: Fd; readonly write: Fd };
+  socketpair(domain: number, type: number): { readonly a: Fd; readonly b: Fd };
+  socket(domain: number, type: number, protocol: number): Fd;
+  /** Connects a unix socket of any type; paths over 107 bytes go through /proc/self/fd. */
+  connectUnix(fd: number, path: string): void;
+  peerCredentials(fd: number): PeerCredentials;
+  setCloexec(fd: number, on: boolean): void;
+  setNonblocking(fd: number, on: boolean): void;
+  inotifyInit(): Fd;
+  inotifyAddWatch(fd: number, path: string, mask: number): number;
+  inotifyRemoveWatch(fd: number, watch: number): void;
+  epollCreate(): Fd;
+  epollAdd(epfd: number, fd: number, events: number, data: bigint): void;
+  epollRemove(epfd: number, fd: number): void;
+  eventfd(initial: number): Fd;
+}

@@ -1,0 +1,33 @@
+/**
+ * Pinned namespaces: made on a worker thread, kept alive by a bind mount, no process needed.
+ *
+ * @module
+ */
+
+export type PinnableNamespace = "net" | "ipc" | "uts";
+
+export interface NamespaceRequest {
+  /** Where each wanted namespace is pinned: an absolute path; missing parents and the file are made. */
+  readonly pins: Readonly<Partial<Record<PinnableNamespace, string>>>;
+  /** Hostname of a new UTS namespace. */
+  readonly hostname?: string;
+  /**
+   * Written below /proc/sys inside the new namespaces: name in slash or dot form and value,
+   * already checked against the allow-list.
+   */
+  readonly sysctls: Readonly<Record<string, string>>;
+}
+
+export interface Namespaces {
+  /**
+   * Makes and pins the namespaces, brings `lo` up, sets hostname and sysctls. After a failure
+   * nothing stays pinned.
+   *
+   * @throws {SyscallError} a namespace could not be made
+   * @throws {InvalidArgumentError} the kernel refused a sysctl; names it
+   * @throws {UnavailableError} the worker died; the call may be repeated
+   */
+  create(request: NamespaceRequest): Promise<void>;
+  /** Unmounts a pin and removes its file. Succeeds if it is already gone. */
+  release(pinPath: string): Promise<void>;
+}

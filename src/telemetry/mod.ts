@@ -1,0 +1,2 @@
+/** What the runtime tells about itself. @module */
+export * from "./log.ts";

@@ -1,0 +1,72 @@
+/**
+ * What the domain offers to the CRI adapters and the command line, in terms of the CRI's own
+ * messages and never of gRPC.
+ *
+ * @module
+ */
+import type {
+  ContainerConfig,
+  ContainerFilter,
+  ContainerStatusResponse,
+  PodSandboxConfig,
+  PodSandboxFilter,
+  PodSandboxStatusResponse,
+} from "../proto/mod.ts";
+import type { ContainerId, SandboxId } from "../model/mod.ts";
+import type { ExecResult } from "../runtime/containers_runtime.ts";
+
+/** A list answer made of messages that are kept encoded: each entry is one `PodSandbox` or `Container`. */
+export type EncodedItems = readonly Uint8Array[];
+
+export interface RunSandboxRequest {
+  readonly config: PodSandboxConfig;
+  /** Empty for the default handler. */
+  readonly runtimeHandler: string;
+}
+
+export interface CreateContainerRequest {
+  /** Id or unique prefix. */
+  readonly sandbox: string;
+  readonly config: ContainerConfig;
+}
+
+/**
+ * Pod sandboxes. Requests have passed the edge's validation. No method stops its work when the
+ * caller leaves: each stage has its own deadline, and a repeated call joins the one under way.
+ *
+ * Ids are full or a unique prefix: a prefix that fits two is an InvalidArgumentError.
+ */
+export interface SandboxService {
+  /**
+   * Joins an identical run under way; returns the id of an identical sandbox that is ready.
+   *
+   * @throws {AlreadyExistsError} the name is taken by a sandbox with other content or no longer
+   *   ready; names its id
+   */
+  run(request: RunSandboxRequest): Promise<SandboxId>;
+  /** Containers, then network, then namespaces. Succeeds for an unknown id. */
+  stop(id: string): Promise<void>;
+  /** Stops first. Succeeds for an unknown id. */
+  remove(id: string): Promise<void>;
+  /** @throws {NotFoundError} no such sandbox */
+  status(id: string, verbose: boolean): PodSandboxStatusResponse;
+  list(filter: PodSandboxFilter | undefined): EncodedItems;
+}
+
+/** Containers, under the same rules as {@link SandboxService}. */
+export interface ContainerService {
+  create(request: CreateContainerRequest): Promise<ContainerId>;
+  /** @throws {FailedPreconditionError} it is not in the state created; says in which it is */
+  start(id: string): Promise<void>;
+  /** `timeoutMs` until the kill; a repeated call can only shorten it. Succeeds for an unknown id. */
+  stop(id: string, timeoutMs: number): Promise<void>;
+  /** Stops first. Succeeds for an unknown id. */
+  remove(id: string): Promise<void>;
+  /** @throws {NotFoundError} no such container */
+  status(id: string, verbose: boolean): ContainerStatusResponse;
+  list(filter: ContainerFilter | undefined): EncodedItems;
+  /** `timeoutMs` 0 for none. @throws {DeadlineExceededError} it took longer */
+  execSync(id: string, args: readonly string[], timeoutMs: number): Promise<ExecResult>;
+  /** @throws {FailedPreconditionError} the container is not running */
+  reopenLog(id: string): Promise<void>;
+}

@@ -1,0 +1,144 @@
+/**
+ * Making a container, as data.
+ *
+ * ```text
+ * directories ─┬─ rootfs ─────┬─ bundle ── log ── runtime-create
+ *              └─ host-paths ─┘
+ * ```
+ *
+ * @module
+ */
+import type { JsonObject } from "../model/mod.ts";
+import type { ImageRecord } from "../image/images.ts";
+import {
+  type ContainerRuntime,
+  type CreatedContainer,
+  runtimeContainerIntent,
+} from "../runtime/mod.ts";
+import type { Plan, Step } from "../state/steps.ts";
+import { snapshotIntent, type Snapshots } from "../storage/mod.ts";
+import type { ContainerRecord, ContainerUser } from "./container.ts";
+import { POD_DEADLINES } from "./deadlines.ts";
+import type { ContainerLogs } from "./container_logs.ts";
+import type { HostPaths, ResolvedMount } from "./host_paths.ts";
+import type { PodLayout } from "./layout.ts";
+import { directoriesIntent, type PodResources } from "./resources.ts";
+import type { SandboxRecord } from "./sandbox.ts";
+
+/** What the steps of one creation share. */
+export interface ContainerCreation {
+  readonly record: ContainerRecord;
+  readonly sandbox: SandboxRecord;
+  readonly image: ImageRecord;
+  /** `k8s_<container>_<pod>_<namespace>_<uid>_<attempt>`. */
+  readonly name: string;
+  /** How long the monitor may take to report the container. */
+  readonly createDeadlineMs: number;
+  rootfs: string;
+  mounts: readonly ResolvedMount[];
+  user: ContainerUser | undefined;
+  created: CreatedContainer | undefined;
+}
+
+/** Writes a container's bundle: config.json and the files that it mounts. */
+export interface BundleWriter {
+  /** Returns the numeric user that the container will run as. */
+  write(creation: ContainerCreation): Promise<ContainerUser>;
+}
+
+export interface ContainerCreateRooms {
+  readonly layout: PodLayout;
+  readonly resources: PodResources;
+  readonly snapshots: Snapshots;
+  readonly hostPaths: HostPaths;
+  readonly bundles: BundleWriter;
+  readonly logs: ContainerLogs;
+  readonly runtime: Pick<ContainerRuntime, "create">;
+}
+
+/** The plan of CreateContainer. */
+export function containerCreatePlan(
+  rooms: ContainerCreateRooms,
+  creation: ContainerCreation,
+): Plan<ContainerCreation> {
+  const mounts = creation.record.config.mounts.length === 0 ? [] : [[hostPathsStep(rooms)]];
+  return [
+    directoriesStep(rooms),
+    { parallel: [[rootfsStep(rooms)], ...mounts] },
+    bundleStep(rooms),
+    logStep(rooms),
+    runtimeCreateStep(rooms, creation.createDeadlineMs),
+  ];
+}
+
+function directoriesStep({ layout, resources }: ContainerCreateRooms): Step<ContainerCreation> {
+  const paths = ({ record }: ContainerCreation) => [
+    layout.containerDir(record.id),
+    layout.bundle(record.id),
+  ];
+  return {
+    name: "directories",
+    deadlineMs: POD_DEADLINES.filesMs,
+    intent: (creation) => directoriesIntent(paths(creation)),
+    act: (creation) => resources.makeDirectories(paths(creation)),
+  };
+}
+
+function rootfsStep({ snapshots }: ContainerCreateRooms): Step<ContainerCreation> {
+  return {
+    name: "rootfs",
+    deadlineMs: POD_DEADLINES.rootfsMs,
+    intent: ({ record }) => snapshotIntent(record.id),
+    act: async (creation) => {
+      const { record, image } = creation;
+      creation.rootfs = await snapshots.prepare({ containerId: record.id, top: image.top });
+    },
+  };
+}
+
+function hostPathsStep({ hostPaths }: ContainerCreateRooms): Step<ContainerCreation> {
+  return {
+    name: "host-paths",
+    deadlineMs: POD_DEADLINES.hostPathsMs,
+    act: async (creation, signal) => {
+      creation.mounts = await hostPaths.resolve(creation.record.config.mounts, signal);
+    },
+  };
+}
+
+function bundleStep({ bundles }: ContainerCreateRooms): Step<ContainerCreation> {
+  return {
+    name: "bundle",
+    deadlineMs: POD_DEADLINES.filesMs,
+    act: async (creation) => {
+      creation.user = await bundles.write(creation);
+    },
+  };
+}
+
+function logStep({ logs }: ContainerCreateRooms): Step<ContainerCreation> {
+  return {
+    name: "log",
+    deadlineMs: POD_DEADLINES.filesMs,
+    act: ({ record }) => logs.prepare(record.place.logPath),
+  };
+}
+
+function runtimeCreateStep(
+  { runtime }: ContainerCreateRooms,
+  deadlineMs: number,
+): Step<ContainerCreation> {
+  return {
+    name: "runtime-create",
+    deadlineMs,
+    intent: ({ record }) => runtimeContainerIntent(record.place),
+    act: async (creation, signal): Promise<JsonObject | void> => {
+      const { record, name } = creation;
+      const { tty, stdin, stdinOnce } = record.config;
+      creation.created = await runtime.create(
+        { place: record.place, name, terminal: tty, stdin, stdinOnce },
+        signal,
+      );
+    },
+  };
+}

@@ -1,0 +1,62 @@
+/** `ContainerStatus` of a container. @module */
+import { type ContainerStatusResponse, Signal } from "../proto/mod.ts";
+import type { JsonObject } from "../model/mod.ts";
+import { type ContainerRecord, criContainerState } from "./container.ts";
+
+export interface ContainerStatusExtras {
+  readonly verbose: boolean;
+  /** The spec it runs with, for the verbose answer; undefined after a reboot. */
+  readonly spec: JsonObject | undefined;
+}
+
+/** What the container is now; exit code -1 until it has ended. */
+export function containerStatus(
+  record: ContainerRecord,
+  extras: ContainerStatusExtras,
+): ContainerStatusResponse {
+  const { config, state } = record;
+  const exited = state.kind === "exited" ? state : undefined;
+  const startedAt = state.kind === "running" || state.kind === "exited" ? state.startedAtNs : 0n;
+  return {
+    status: {
+      id: record.id,
+      metadata: config.metadata,
+      state: criContainerState(record),
+      createdAt: record.createdAtNs,
+      startedAt,
+      finishedAt: exited?.finishedAtNs ?? 0n,
+      exitCode: exited?.exitCode ?? (state.kind === "created" || state.kind === "running" ? 0 : -1),
+      image: config.image,
+      imageRef: record.imageRef,
+      imageId: record.imageId,
+      reason: exited?.reason ?? "",
+      message: exited?.message ?? "",
+      labels: config.labels,
+      annotations: config.annotations,
+      mounts: config.mounts,
+      logPath: record.place.logPath,
+      resources: config.linux?.resources === undefined
+        ? undefined
+        : { linux: config.linux.resources, windows: undefined },
+      user: {
+        linux: {
+          uid: BigInt(record.user.uid),
+          gid: BigInt(record.user.gid),
+          supplementalGroups: record.user.additionalGids.map(BigInt),
+        },
+      },
+      stopSignal: config.stopSignal ?? Signal.SIGNAL_RUNTIME_DEFAULT,
+    },
+    info: extras.verbose ? { info: JSON.stringify(containerInfo(record, extras.spec)) } : {},
+  };
+}
+
+function containerInfo(record: ContainerRecord, spec: JsonObject | undefined): object {
+  return {
+    sandboxID: record.sandboxId,
+    pid: "init" in record.state ? record.state.init.pid : 0,
+    runtimeSpec: spec ?? null,
+    privileged: record.config.linux?.securityContext?.privileged ?? false,
+    cgroupPath: record.place.cgroupPath,
+  };
+}

@@ -1,0 +1,159 @@
+/**
+ * Stopping a container: its stop signal, a deadline that repeated calls may only bring nearer, then
+ * SIGKILL until it is dead.
+ *
+ * @module
+ */
+import { DeadlineExceededError } from "../errors/mod.ts";
+import type { Clock, ContainerId } from "../model/mod.ts";
+import type { ContainerRuntime } from "../runtime/containers_runtime.ts";
+import { type ContainerRecord, isLive } from "./container.ts";
+import type { ExitTracker } from "./exits.ts";
+import type { KeyedMutex } from "./mutex.ts";
+import type { PodRegistry } from "./registry.ts";
+
+const SIGKILL = 9;
+/** Between one SIGKILL and the next: a process in uninterruptible sleep may need long. */
+const FIRST_KILL_PAUSE_MS = 20;
+const LONGEST_KILL_PAUSE_MS = 120_000;
+/** How long a stop waits for a killed process before it answers that it cannot end it. */
+const KILL_DEADLINE_MS = 120_000;
+
+export interface ContainerStopperOptions {
+  readonly registry: PodRegistry;
+  readonly runtime: Pick<ContainerRuntime, "signal">;
+  readonly exits: ExitTracker;
+  readonly mutex: KeyedMutex;
+  readonly clock: Clock;
+}
+
+/** One stop under way. */
+interface Stop {
+  /** Brings the moment of the kill nearer; a later moment changes nothing. */
+  shorten(killAtMs: number): void;
+  readonly done: Promise<void>;
+}
+
+export class ContainerStopper {
+  readonly #options: ContainerStopperOptions;
+  readonly #stops = new Map<ContainerId, Stop>();
+
+  constructor(options: ContainerStopperOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Resolves when the container has ended and its end is committed.
+   *
+   * @param graceMs from the stop signal to SIGKILL; 0 kills at once
+   * @throws {DeadlineExceededError} it does not die of SIGKILL
+   */
+  async stop(container: ContainerRecord, graceMs: number): Promise<void> {
+    if (!isLive(container)) return;
+    const killAtMs = this.#options.clock.monotonicMs() + graceMs;
+    const running = this.#stops.get(container.id);
+    if (running !== undefined) {
+      running.shorten(killAtMs);
+      return await running.done;
+    }
+    const stop = this.#begin(container.id, killAtMs);
+    this.#stops.set(container.id, stop);
+    try {
+      await stop.done;
+    } finally {
+      this.#stops.delete(container.id);
+    }
+  }
+
+  #begin(id: ContainerId, killAtMs: number): Stop {
+    const alarm = new Alarm(this.#options.clock, killAtMs);
+    const done = (async () => {
+      using _alarm = alarm;
+      const ended = this.#options.exits.ended(id);
+      if (alarm.remainingMs() > 0 && await this.#signalStop(id)) {
+        if (await Promise.race([ended.then(() => true), alarm.rung.then(() => false)])) return;
+      }
+      await this.#kill(id, ended);
+    })();
+    return { shorten: (at) => alarm.bringForward(at), done };
+  }
+
+  /** Sends the stop signal to a running container; false if it must be killed instead. */
+  async #signalStop(id: ContainerId): Promise<boolean> {
+    // Behind the lock a start under way has finished: the signal meets the program, not the runtime.
+    using _ = await this.#options.mutex.acquire(id);
+    const record = this.#options.registry.container(id);
+    if (record?.state.kind !== "running") return false;
+    this.#options.runtime.signal(record.place, record.state.init, record.stopSignal);
+    return true;
+  }
+
+  async #kill(id: ContainerId, ended: Promise<void>): Promise<void> {
+    const { registry, runtime, clock } = this.#options;
+    const giveUpAtMs = clock.monotonicMs() + KILL_DEADLINE_MS;
+    for (
+      let pauseMs = FIRST_KILL_PAUSE_MS;;
+      pauseMs = Math.min(pauseMs * 2, LONGEST_KILL_PAUSE_MS)
+    ) {
+      const record = registry.container(id);
+      if (record === undefined || !isLive(record)) return;
+      runtime.signal(record.place, record.state.init, SIGKILL);
+      const remainingMs = giveUpAtMs - clock.monotonicMs();
+      if (remainingMs <= 0) {
+        throw new DeadlineExceededError(
+          `Container ${id} did not end within ${KILL_DEADLINE_MS / 1000} s of SIGKILL`,
+          {
+            id,
+            stage: "kill",
+            remedy:
+              `see what process ${record.state.init.pid} waits for in /proc/${record.state.init.pid}/stack`,
+          },
+        );
+      }
+      using pause = new Alarm(clock, clock.monotonicMs() + Math.min(pauseMs, remainingMs));
+      if (await Promise.race([ended.then(() => true), pause.rung.then(() => false)])) return;
+    }
+  }
+}
+
+/** A timer whose moment can be brought nearer. */
+class Alarm implements Disposable {
+  readonly #clock: Clock;
+  readonly #rung = Promise.withResolvers<void>();
+  #atMs: number;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(clock: Clock, atMs: number) {
+    this.#clock = clock;
+    this.#atMs = atMs;
+    this.#arm();
+  }
+
+  get rung(): Promise<void> {
+    return this.#rung.promise;
+  }
+
+  remainingMs(): number {
+    return this.#atMs - this.#clock.monotonicMs();
+  }
+
+  bringForward(atMs: number): void {
+    if (atMs >= this.#atMs) return;
+    this.#atMs = atMs;
+    this.#arm();
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
+  }
+
+  #arm(): void {
+    clearTimeout(this.#timer);
+    // Timers hold at most 2^31 - 1 ms; a longer grace is looked at again.
+    const waitMs = Math.min(Math.max(this.remainingMs(), 0), 2 ** 31 - 1);
+    this.#timer = setTimeout(() => {
+      if (this.remainingMs() > 0) this.#arm();
+      else this.#rung.resolve();
+    }, waitMs);
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * How containers end: each live container is watched from the moment it has a process, across our
+ * own restarts, and its end is committed before anybody hears of it.
+ *
+ * @module
+ */
+import type { ContainerId } from "../model/mod.ts";
+import type { ContainerExit, ContainerRuntime } from "../runtime/containers_runtime.ts";
+import type { Logger } from "../telemetry/mod.ts";
+import { containerIn, type ContainerState, isLive, type LiveContainer } from "./container.ts";
+import type { KeyedMutex } from "./mutex.ts";
+import type { PodRegistry } from "./registry.ts";
+
+export interface ExitTrackerOptions {
+  readonly registry: PodRegistry;
+  readonly runtime: Pick<ContainerRuntime, "watchExit">;
+  /** Held per container while its state changes. */
+  readonly mutex: KeyedMutex;
+  readonly log: Logger;
+  /** Called after the exit has been committed. */
+  readonly onExited: (id: ContainerId) => void;
+}
+
+interface Watch {
+  readonly handle: Disposable;
+  readonly exited: PromiseWithResolvers<void>;
+}
+
+export class ExitTracker implements Disposable {
+  readonly #options: ExitTrackerOptions;
+  readonly #watches = new Map<ContainerId, Watch>();
+
+  constructor(options: ExitTrackerOptions) {
+    this.#options = options;
+  }
+
+  /** Watches a live container; an end that has already come is reported in a later turn. */
+  watch(container: LiveContainer): void {
+    const { id, place, state } = container;
+    if (this.#watches.has(id)) return;
+    const exited = Promise.withResolvers<void>();
+    const handle = this.#options.runtime.watchExit(place, state, (exit) => {
+      this.#record(id, exit).then(exited.resolve, (error: unknown) => {
+        // The record stays live; waiters run into their own deadlines and the next start looks again.
+        this.#options.log.error("The end of a container could not be recorded", { id, error });
+      });
+    });
+    this.#watches.set(id, { handle, exited });
+  }
+
+  /** Resolves once the container's end is committed; at once if it is not watched. */
+  ended(id: ContainerId): Promise<void> {
+    return this.#watches.get(id)?.exited.promise ?? Promise.resolve();
+  }
+
+  /** Ends the watch of a container that is being removed. */
+  forget(id: ContainerId): void {
+    this.#watches.get(id)?.handle[Symbol.dispose]();
+    this.#watches.delete(id);
+  }
+
+  [Symbol.dispose](): void {
+    for (const { handle } of this.#watches.values()) handle[Symbol.dispose]();
+    this.#watches.clear();
+  }
+
+  async #record(id: ContainerId, exit: ContainerExit): Promise<void> {
+    const { registry, mutex, log, onExited } = this.#options;
+    {
+      using _ = await mutex.acquire(id);
+      const record = registry.container(id);
+      if (record === undefined || !isLive(record)) return;
+      registry.putContainer(containerIn(record, exitedState(record, exit)));
+    }
+    log.info("Container ended", { id, exitCode: exit.exitCode, oomKilled: exit.oomKilled });
+    onExited(id);
+    this.#watches.delete(id);
+  }
+}
+
+/** The state of a container that has ended as told. */
+export function exitedState(
+  record: LiveContainer,
+  exit: ContainerExit,
+): Extract<ContainerState, { kind: "exited" }> {
+  const startedAtNs = record.state.kind === "running" ? record.state.startedAtNs : 0n;
+  return {
+    kind: "exited",
+    startedAtNs,
+    // File times come from a coarser clock than ours and may lie a few milliseconds behind.
+    finishedAtNs: exit.finishedAtNs > startedAtNs ? exit.finishedAtNs : startedAtNs + 1n,
+    exitCode: exit.exitCode,
+    reason: reasonOf(exit),
+    message: exit.monitorLost ? "the monitor died before the container; its exit code is lost" : "",
+  };
+}
+
+function reasonOf(exit: ContainerExit): "Completed" | "Error" | "OOMKilled" | "MonitorLost" {
+  if (exit.monitorLost) return "MonitorLost";
+  if (exit.oomKilled && exit.exitCode === 137) return "OOMKilled";
+  return exit.exitCode === 0 ? "Completed" : "Error";
+}

@@ -1,0 +1,190 @@
+/**
+ * What happens at every start: the record is compared with the kernel, and what was half done is
+ * finished or undone. A start after a crash is no special case.
+ *
+ * @module
+ */
+import type { JsonObject } from "../model/mod.ts";
+import type { ContainerRuntime, CreatedContainer } from "../runtime/containers_runtime.ts";
+import type { Logger } from "../telemetry/mod.ts";
+import type { Clock } from "../model/mod.ts";
+import {
+  containerFromJson,
+  containerIn,
+  type ContainerRecord,
+  isLive,
+  type LiveContainer,
+} from "./container.ts";
+import type { Containers } from "./containers.ts";
+import type { ExitTracker } from "./exits.ts";
+import type { PodRegistry } from "./registry.ts";
+import type { Sandboxes } from "./sandboxes.ts";
+import { sandboxFromJson, sandboxIn, type SandboxRecord } from "./sandbox.ts";
+import type { StepRunner } from "../state/steps.ts";
+
+/** Exit code of a container whose end nobody saw. */
+const UNKNOWN_EXIT_CODE = 255;
+const RECOVER = "recover";
+
+export interface RecoveryOptions {
+  readonly registry: PodRegistry;
+  readonly runner: StepRunner;
+  readonly sandboxes: Sandboxes;
+  readonly containers: Containers;
+  readonly exits: ExitTracker;
+  readonly runtime: Pick<ContainerRuntime, "inspect">;
+  readonly clock: Clock;
+  readonly bootId: string;
+  readonly log: Logger;
+}
+
+/** The rows of the database as they were found. */
+export interface RecordedPods {
+  readonly sandboxes: readonly { readonly id: string; readonly value: JsonObject }[];
+  readonly containers: readonly { readonly id: string; readonly value: JsonObject }[];
+}
+
+export interface RecoveryReport {
+  readonly sandboxes: number;
+  readonly containers: number;
+  /** Rows that could not be read; they are left alone and named. */
+  readonly unreadable: readonly string[];
+  /** Stops and removals that go on in the background; resolves when all have been tried. */
+  readonly resumed: Promise<void>;
+}
+
+/**
+ * Takes the records over. When it resolves, every call can be answered; interrupted stops and
+ * removals go on behind it.
+ */
+export async function recoverPods(
+  options: RecoveryOptions,
+  recorded: RecordedPods,
+): Promise<RecoveryReport> {
+  const { registry, log } = options;
+  const unreadable: string[] = [];
+  const read = <R>(rows: RecordedPods["sandboxes"], parse: (json: JsonObject) => R): R[] =>
+    rows.flatMap(({ id, value }) => {
+      try {
+        return [parse(value)];
+      } catch (error) {
+        unreadable.push(id);
+        log.error("A record cannot be read and is left alone", { id, error });
+        return [];
+      }
+    });
+  const sandboxes = read(recorded.sandboxes, sandboxFromJson);
+  const containers = read(recorded.containers, containerFromJson);
+  for (const record of sandboxes) registry.loadSandbox(record);
+  for (const record of containers) registry.loadContainer(record);
+
+  await Promise.all(containers.map((record) => recoverContainer(options, record)));
+  const stopping = sandboxes.map((record) => recoverSandbox(options, record));
+  const halfMade = sandboxes.filter(({ state }) => state.kind === "creating");
+  await Promise.all(halfMade.map((record) => undoCreation(options, "sandbox", record.id)));
+  return {
+    sandboxes: sandboxes.length,
+    containers: containers.length,
+    unreadable,
+    resumed: resume(options, stopping.filter((work) => work !== undefined)),
+  };
+}
+
+async function recoverContainer(options: RecoveryOptions, record: ContainerRecord): Promise<void> {
+  const { registry, exits, clock, bootId, log } = options;
+  if (record.state.kind === "creating") {
+    await undoCreation(options, "container", record.id);
+    return;
+  }
+  if (!isLive(record)) return;
+  if (record.bootId !== bootId) {
+    log.info("Container ended with the boot that it ran in", { id: record.id });
+    const startedAtNs = record.state.kind === "running" ? record.state.startedAtNs : 0n;
+    registry.putContainer(containerIn(record, {
+      kind: "exited",
+      startedAtNs,
+      finishedAtNs: clock.nowNs(),
+      exitCode: UNKNOWN_EXIT_CODE,
+      reason: "NodeRestarted",
+      message: "the node was restarted",
+    }));
+    return;
+  }
+  exits.watch(record.state.kind === "created" ? await asFound(options, record) : record);
+}
+
+/** A start may have been cut off between the runtime's work and our commit. */
+async function asFound(options: RecoveryOptions, record: LiveContainer): Promise<LiveContainer> {
+  const { registry, runtime, clock, log } = options;
+  const found = await runtime.inspect(record.place).catch((error: unknown) => {
+    log.warn("The runtime could not tell about a container", { id: record.id, error });
+    return undefined;
+  });
+  if (found?.status !== "running" && found?.status !== "paused") return record;
+  const { init, monitor }: CreatedContainer = record.state;
+  const running = containerIn(record, {
+    kind: "running",
+    init,
+    monitor,
+    startedAtNs: clock.nowNs(),
+  });
+  registry.putContainer(running);
+  return running as LiveContainer;
+}
+
+/** Work that a sandbox still needs, or undefined. */
+function recoverSandbox(
+  options: RecoveryOptions,
+  record: SandboxRecord,
+): (() => Promise<void>) | undefined {
+  const { registry, sandboxes, bootId } = options;
+  switch (record.state.kind) {
+    case "ready":
+      if (record.bootId === bootId) return undefined;
+      registry.putSandbox(sandboxIn(record, { kind: "stopping", ips: record.state.ips }));
+      return () => sandboxes.resumeStop(record.id);
+    case "stopping":
+      return () => sandboxes.resumeStop(record.id);
+    case "removing":
+      return () => sandboxes.removeRecorded(record.id);
+    case "creating":
+    case "stopped":
+      return undefined;
+    default: {
+      const never: never = record.state;
+      return never;
+    }
+  }
+}
+
+async function undoCreation(
+  options: RecoveryOptions,
+  kind: "sandbox" | "container",
+  id: string,
+): Promise<void> {
+  const { registry, runner, log } = options;
+  log.info(`A half-made ${kind} is undone`, { id });
+  await runner.undo(RECOVER, id).catch((error: unknown) => {
+    log.error(`A half-made ${kind} left something behind; it will be tried again`, { id, error });
+  });
+  if (kind === "sandbox") await registry.deleteSandbox(id as SandboxRecord["id"]);
+  else await registry.deleteContainer(id as ContainerRecord["id"]);
+}
+
+async function resume(
+  options: RecoveryOptions,
+  sandboxWork: readonly (() => Promise<void>)[],
+): Promise<void> {
+  const { registry, containers, log } = options;
+  const removals = [...registry.containers()]
+    .filter(({ state }) => state.kind === "removing")
+    .map((record) => () => containers.removeRecorded(record.id, 0));
+  const reaps = [...registry.containers()]
+    .filter(({ state }) => state.kind === "exited")
+    .map((record) => () => containers.reap(record.id));
+  for (const work of [...removals, ...reaps, ...sandboxWork]) {
+    await work().catch((error: unknown) => {
+      log.warn("Something interrupted by the restart is not finished yet", { error });
+    });
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * The kernel objects and directories of pods: made here, undone from the record.
+ *
+ * @module
+ */
+import { InternalError } from "../errors/mod.ts";
+import type { JsonObject } from "../model/mod.ts";
+import type { Intent } from "../state/steps.ts";
+import type { ResourceType } from "../state/journal.ts";
+import type { Namespaces, PinnableNamespace } from "../sys/namespaces.ts";
+
+/** What the resources need from `sys/`. */
+export interface PodResourcePorts {
+  readonly namespaces: Namespaces;
+  readonly mounts: {
+    mountTmpfs(path: string, options: { readonly sizeBytes: bigint; readonly mode: number }): void;
+    /** Unmounts everything at and below the path; succeeds if nothing is mounted. */
+    unmountTree(path: string): Promise<void>;
+  };
+  readonly trees: {
+    /** Removes a directory of ours, never across a mount; succeeds if it is gone. */
+    removeTree(path: string): Promise<void>;
+  };
+  readonly cgroups: {
+    /** Those of the cgroup and its ancestors that do not exist under every controller, shallowest first. */
+    missing(path: string): string[];
+    /** Makes the cgroup and its ancestors under every controller. */
+    create(path: string): void;
+    /** Removes the cgroups that are empty, the deepest first; what is in use stays. */
+    removeEmpty(paths: readonly string[]): void;
+  };
+  /** Cgroup for pods that name none; removed with the last of them. */
+  readonly defaultCgroupParent: string;
+}
+
+const DIRECTORIES = "directories";
+const NAMESPACES = "namespace-pins";
+const SHM = "shm-mount";
+const CGROUP = "cgroup";
+
+/** Kinds that end when a sandbox is stopped; its directories stay until it is removed. */
+export const STOPPED_KINDS = [SHM, NAMESPACES, CGROUP] as const;
+
+export function directoriesIntent(paths: readonly string[]): Intent {
+  return { kind: DIRECTORIES, payload: { paths } };
+}
+
+export function namespacesIntent(
+  pins: Readonly<Partial<Record<PinnableNamespace, string>>>,
+): Intent {
+  return { kind: NAMESPACES, payload: { pins: Object.values(pins) } };
+}
+
+export function shmIntent(path: string): Intent {
+  return { kind: SHM, payload: { path } };
+}
+
+/** @param missing what will have to be made, so that undoing leaves what others made */
+export function cgroupIntent(path: string, missing: readonly string[]): Intent {
+  return { kind: CGROUP, payload: { path, made: missing } };
+}
+
+/** Makes what the intents above announce. */
+export class PodResources {
+  readonly #ports: PodResourcePorts;
+
+  constructor(ports: PodResourcePorts) {
+    this.#ports = ports;
+  }
+
+  /** Private directories, parents included. */
+  async makeDirectories(paths: readonly string[]): Promise<void> {
+    for (const path of paths) await Deno.mkdir(path, { recursive: true, mode: 0o700 });
+  }
+
+  /** `/dev/shm` of a pod. */
+  async mountShm(path: string, sizeBytes: bigint): Promise<void> {
+    await Deno.mkdir(path, { recursive: true, mode: 0o700 });
+    this.#ports.mounts.mountTmpfs(path, { sizeBytes, mode: 0o1777 });
+  }
+
+  missingCgroups(path: string): string[] {
+    return this.#ports.cgroups.missing(path);
+  }
+
+  makeCgroup(path: string): Promise<void> {
+    this.#ports.cgroups.create(path);
+    return Promise.resolve();
+  }
+
+  /** How each kind is undone. */
+  types(): readonly ResourceType<unknown>[] {
+    const { mounts, trees, namespaces, cgroups, defaultCgroupParent } = this.#ports;
+    return [
+      resourceType(DIRECTORIES, pathList("paths"), async (paths) => {
+        for (const path of paths) await trees.removeTree(path);
+      }),
+      resourceType(NAMESPACES, pathList("pins"), async (pins) => {
+        for (const pin of pins) await namespaces.release(pin);
+      }),
+      resourceType(SHM, (payload) => textOf(payload, "path"), async (path) => {
+        await mounts.unmountTree(path);
+      }),
+      resourceType(CGROUP, pathList("made"), (made) => {
+        // The parent of pods that name none is shared: the last of them finds it empty.
+        cgroups.removeEmpty([...new Set([defaultCgroupParent, ...made])]);
+        return Promise.resolve();
+      }),
+    ];
+  }
+}
+
+function resourceType<P>(
+  kind: string,
+  parse: (payload: JsonObject) => P,
+  undo: (payload: P) => Promise<void>,
+): ResourceType<unknown> {
+  return { kind, parse, undo: (payload) => undo(payload as P) };
+}
+
+function textOf(payload: JsonObject, key: string): string {
+  const value = payload[key];
+  if (typeof value !== "string" || !value.startsWith("/")) {
+    throw new InternalError(`A recorded resource has no path ${key}`);
+  }
+  return value;
+}
+
+function pathList(key: string): (payload: JsonObject) => string[] {
+  return (payload) => {
+    const value = payload[key];
+    if (!Array.isArray(value) || !value.every((path) => typeof path === "string")) {
+      throw new InternalError(`A recorded resource has no list of paths ${key}`);
+    }
+    return value as string[];
+  };
+}

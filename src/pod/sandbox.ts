@@ -1,0 +1,142 @@
+/**
+ * A pod sandbox as it is recorded: what was asked for, where it lives, and which state it is in.
+ *
+ * ```text
+ *  creating ──► ready ──► stopping ──► stopped ──► removing ──► (gone)
+ *      │                     ▲                        ▲
+ *      └──────────────────── undone: the row goes ────┘ (removing from any committed state)
+ * ```
+ *
+ * @module
+ */
+import { InternalError } from "../errors/mod.ts";
+import { type JsonObject, parseSandboxId, type SandboxId } from "../model/mod.ts";
+import { PodSandboxConfig, PodSandboxState } from "../proto/mod.ts";
+
+/** A namespace of the pod: pinned at a path, or the node's own. */
+export type PodNamespace =
+  | { readonly kind: "pinned"; readonly path: string }
+  | { readonly kind: "host" };
+
+export interface SandboxNamespaces {
+  readonly net: PodNamespace;
+  readonly ipc: PodNamespace;
+  readonly uts: PodNamespace;
+  /** `container`: each container has its own. */
+  readonly pid: "container" | "host";
+}
+
+export type SandboxState =
+  /** Half made: invisible to every caller, undone at the next start. */
+  | { readonly kind: "creating" }
+  | { readonly kind: "ready"; readonly ips: readonly string[] }
+  /** A stop was asked for; it goes on after a restart. */
+  | { readonly kind: "stopping"; readonly ips: readonly string[] }
+  | { readonly kind: "stopped"; readonly ips: readonly string[] }
+  /** Invisible again; the removal goes on after a restart. */
+  | { readonly kind: "removing" };
+
+export interface SandboxRecord {
+  readonly id: SandboxId;
+  readonly config: PodSandboxConfig;
+  /** As the request named it; empty for the default. */
+  readonly requestedHandler: string;
+  /** The runtime handler in use. */
+  readonly handler: string;
+  /** Digest of the request's content, to tell a repeated request from another one. */
+  readonly fingerprint: string;
+  readonly createdAtNs: bigint;
+  /** Boot in which its kernel objects were made. */
+  readonly bootId: string;
+  readonly namespaces: SandboxNamespaces;
+  /** Cgroup below which its containers live. */
+  readonly cgroupParent: string;
+  /** Host name inside the pod. */
+  readonly hostname: string;
+  readonly state: SandboxState;
+}
+
+const NEXT: Record<SandboxState["kind"], readonly SandboxState["kind"][]> = {
+  creating: ["ready"],
+  ready: ["stopping", "removing"],
+  stopping: ["stopped", "removing"],
+  stopped: ["removing"],
+  removing: [],
+};
+
+/** The same sandbox in another state. @throws {InternalError} the transition is not legal */
+export function sandboxIn(record: SandboxRecord, state: SandboxState): SandboxRecord {
+  if (!NEXT[record.state.kind].includes(state.kind)) {
+    throw new InternalError(
+      `Sandbox ${record.id} cannot go from ${record.state.kind} to ${state.kind}`,
+      { id: record.id },
+    );
+  }
+  return { ...record, state };
+}
+
+/** True for the states that callers may see. */
+export function isVisible(record: SandboxRecord): boolean {
+  return record.state.kind !== "creating" && record.state.kind !== "removing";
+}
+
+export function criSandboxState(record: SandboxRecord): PodSandboxState {
+  return record.state.kind === "ready"
+    ? PodSandboxState.SANDBOX_READY
+    : PodSandboxState.SANDBOX_NOTREADY;
+}
+
+/** The pod's addresses, empty for host network or before it had any. */
+export function sandboxIps(record: SandboxRecord): readonly string[] {
+  return "ips" in record.state ? record.state.ips : [];
+}
+
+/** What makes a sandbox's name unique on a node: pod name, namespace, uid and attempt. */
+export function sandboxKey(config: PodSandboxConfig): string {
+  const { name = "", namespace = "", uid = "", attempt = 0 } = config.metadata ?? {};
+  return [name, namespace, uid, attempt].join("_");
+}
+
+/** The request stays as the bytes that it came in, so that every field comes back verbatim. */
+export function sandboxToJson(record: SandboxRecord): JsonObject {
+  return {
+    id: record.id,
+    config: PodSandboxConfig.encode(record.config).finish().toBase64(),
+    requestedHandler: record.requestedHandler,
+    handler: record.handler,
+    fingerprint: record.fingerprint,
+    createdAtNs: record.createdAtNs.toString(),
+    bootId: record.bootId,
+    namespaces: { ...record.namespaces },
+    cgroupParent: record.cgroupParent,
+    hostname: record.hostname,
+    state: record.state,
+  };
+}
+
+/** Reads back what {@link sandboxToJson} wrote. @throws {InternalError} it is something else */
+export function sandboxFromJson(json: JsonObject): SandboxRecord {
+  try {
+    return {
+      id: parseSandboxId(String(json["id"])),
+      config: PodSandboxConfig.decode(Uint8Array.fromBase64(String(json["config"]))),
+      requestedHandler: String(json["requestedHandler"]),
+      handler: String(json["handler"]),
+      fingerprint: String(json["fingerprint"]),
+      createdAtNs: BigInt(String(json["createdAtNs"])),
+      bootId: String(json["bootId"]),
+      namespaces: json["namespaces"] as unknown as SandboxNamespaces,
+      cgroupParent: String(json["cgroupParent"]),
+      hostname: String(json["hostname"]),
+      state: stateFromJson(json["state"]),
+    };
+  } catch (cause) {
+    throw new InternalError("The record of a sandbox cannot be read", { cause });
+  }
+}
+
+function stateFromJson(json: unknown): SandboxState {
+  const state = json as SandboxState;
+  if (!Object.hasOwn(NEXT, state.kind)) throw new TypeError(`unknown sandbox state ${state.kind}`);
+  return state;
+}

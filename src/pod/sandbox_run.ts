@@ -1,0 +1,164 @@
+/**
+ * Starting a sandbox, as data: the steps, what each leaves behind, and how long each may take.
+ *
+ * ```text
+ * directories ─┬─ namespaces ── network-attach ─┬─ hosts-file
+ *              ├─ shm ── files                  │
+ *              └─ cgroup                        │
+ * ```
+ *
+ * @module
+ */
+import type { JsonObject } from "../model/mod.ts";
+import type { Attachment, AttachRequest, ChosenNetwork, Networks } from "../network/mod.ts";
+import { attachmentIntent } from "../network/mod.ts";
+import { hostnameFile, hostsFile, resolvConfFile } from "../oci/mod.ts";
+import type { Plan, Step } from "../state/steps.ts";
+import type { NamespaceRequest, Namespaces, PinnableNamespace } from "../sys/namespaces.ts";
+import type { PodLayout } from "./layout.ts";
+import type { NodeFiles } from "./node_files.ts";
+import {
+  cgroupIntent,
+  directoriesIntent,
+  namespacesIntent,
+  type PodResources,
+  shmIntent,
+} from "./resources.ts";
+import { POD_DEADLINES } from "./deadlines.ts";
+import type { SandboxRecord } from "./sandbox.ts";
+
+/** What the steps of one start share. */
+export interface SandboxRun {
+  readonly record: SandboxRecord;
+  /** Undefined for host network. */
+  readonly network: { readonly chosen: ChosenNetwork; readonly request: AttachRequest } | undefined;
+  /** Checked against the allow-list; none for host namespaces. */
+  readonly sysctls: Readonly<Record<string, string>>;
+  readonly shmBytes: bigint;
+  /** Set by the network step. */
+  attachment: Attachment | undefined;
+}
+
+export interface SandboxRunRooms {
+  readonly layout: PodLayout;
+  readonly namespaces: Namespaces;
+  readonly networks: Pick<Networks, "attach">;
+  readonly resources: PodResources;
+  readonly nodeFiles: NodeFiles;
+}
+
+/** The plan of RunPodSandbox. */
+export function sandboxRunPlan(rooms: SandboxRunRooms, run: SandboxRun): Plan<SandboxRun> {
+  const network = run.network === undefined ? [] : [networkStep(rooms, run.network)];
+  return [
+    directoriesStep(rooms),
+    {
+      parallel: [
+        [namespacesStep(rooms), ...network, hostsFileStep(rooms)],
+        [
+          ...(run.record.namespaces.ipc.kind === "pinned" ? [shmStep(rooms)] : []),
+          filesStep(rooms),
+        ],
+        [cgroupStep(rooms)],
+      ],
+    },
+  ];
+}
+
+function directoriesStep({ layout, resources }: SandboxRunRooms): Step<SandboxRun> {
+  const paths = ({ record }: SandboxRun) => [layout.podDir(record.id), layout.podRunDir(record.id)];
+  return {
+    name: "directories",
+    deadlineMs: POD_DEADLINES.filesMs,
+    intent: (run) => directoriesIntent(paths(run)),
+    act: (run) => resources.makeDirectories(paths(run)),
+  };
+}
+
+function namespacesStep({ namespaces }: SandboxRunRooms): Step<SandboxRun> {
+  return {
+    name: "namespaces",
+    deadlineMs: POD_DEADLINES.namespacesMs,
+    intent: ({ record }) => namespacesIntent(pinsOf(record)),
+    act: async (run) => {
+      const request: NamespaceRequest = {
+        pins: pinsOf(run.record),
+        hostname: run.record.hostname,
+        sysctls: run.sysctls,
+      };
+      await namespaces.create(request);
+    },
+  };
+}
+
+function networkStep(
+  { networks }: SandboxRunRooms,
+  network: NonNullable<SandboxRun["network"]>,
+): Step<SandboxRun> {
+  return {
+    name: "network-attach",
+    deadlineMs: POD_DEADLINES.networkMs,
+    intent: () => attachmentIntent(network.chosen, network.request),
+    act: async (run, signal): Promise<JsonObject> => {
+      run.attachment = await networks.attach(network.chosen, network.request, signal);
+      return { result: run.attachment.result };
+    },
+  };
+}
+
+function shmStep({ layout, resources }: SandboxRunRooms): Step<SandboxRun> {
+  return {
+    name: "shm",
+    deadlineMs: POD_DEADLINES.filesMs,
+    intent: ({ record }) => shmIntent(layout.podFiles(record.id).shm),
+    act: ({ record, shmBytes }) => resources.mountShm(layout.podFiles(record.id).shm, shmBytes),
+  };
+}
+
+function filesStep({ layout, nodeFiles }: SandboxRunRooms): Step<SandboxRun> {
+  return {
+    name: "files",
+    deadlineMs: POD_DEADLINES.filesMs,
+    act: async ({ record }) => {
+      const files = layout.podFiles(record.id);
+      const dns = record.config.dnsConfig;
+      const resolvConf = resolvConfFile(dns) ?? await nodeFiles.resolvConf();
+      await Promise.all([
+        Deno.writeTextFile(files.hostname, hostnameFile(record.hostname), { mode: 0o644 }),
+        Deno.writeTextFile(files.resolvConf, resolvConf, { mode: 0o644 }),
+      ]);
+    },
+  };
+}
+
+function hostsFileStep({ layout, nodeFiles }: SandboxRunRooms): Step<SandboxRun> {
+  return {
+    name: "hosts-file",
+    deadlineMs: POD_DEADLINES.filesMs,
+    act: async ({ record, attachment }) => {
+      const text = attachment === undefined
+        ? await nodeFiles.hosts()
+        : hostsFile(record.hostname, attachment.ips);
+      await Deno.writeTextFile(layout.podFiles(record.id).hosts, text, { mode: 0o644 });
+    },
+  };
+}
+
+function cgroupStep({ resources }: SandboxRunRooms): Step<SandboxRun> {
+  return {
+    name: "cgroup",
+    deadlineMs: POD_DEADLINES.filesMs,
+    intent: ({ record }) =>
+      cgroupIntent(record.cgroupParent, resources.missingCgroups(record.cgroupParent)),
+    act: ({ record }) => resources.makeCgroup(record.cgroupParent),
+  };
+}
+
+function pinsOf(record: SandboxRecord): Partial<Record<PinnableNamespace, string>> {
+  const { net, ipc, uts } = record.namespaces;
+  return {
+    ...(net.kind === "pinned" ? { net: net.path } : {}),
+    ...(ipc.kind === "pinned" ? { ipc: ipc.path } : {}),
+    ...(uts.kind === "pinned" ? { uts: uts.path } : {}),
+  };
+}

@@ -1,0 +1,309 @@
+/**
+ * The life of pod sandboxes.
+ *
+ * @module
+ */
+import { FailedPreconditionError, InvalidArgumentError } from "../errors/mod.ts";
+import { type Clock, newSandboxId, type SandboxId } from "../model/mod.ts";
+import { ATTACHMENT_KIND, type Networks } from "../network/mod.ts";
+import { checkSysctls } from "../oci/mod.ts";
+import {
+  NamespaceMode,
+  type PodSandboxConfig,
+  type PodSandboxFilter,
+  type PodSandboxStatusResponse,
+} from "../proto/mod.ts";
+import type { ContainerRuntime } from "../runtime/containers_runtime.ts";
+import type { StepRunner, StepTiming } from "../state/steps.ts";
+import type { Logger } from "../telemetry/mod.ts";
+import { SANDBOX_STOP_GRACE_MS } from "./deadlines.ts";
+import { fingerprint } from "./fingerprint.ts";
+import { JoinableCreations, type KeyedRequest, nameTaken } from "./joining.ts";
+import type { PodLayout } from "./layout.ts";
+import { sandboxMatches } from "./listing.ts";
+import type { KeyedMutex } from "./mutex.ts";
+import { attachRequest } from "./pod_network.ts";
+import type { PodRegistry } from "./registry.ts";
+import { STOPPED_KINDS } from "./resources.ts";
+import {
+  sandboxIn,
+  sandboxIps,
+  sandboxKey,
+  type SandboxNamespaces,
+  type SandboxRecord,
+} from "./sandbox.ts";
+import { type SandboxRun, sandboxRunPlan, type SandboxRunRooms } from "./sandbox_run.ts";
+import { sandboxStatus } from "./sandbox_status.ts";
+import type { EncodedItems, RunSandboxRequest, SandboxService } from "./service.ts";
+
+const RUN = "run-pod-sandbox";
+const STOP = "stop-pod-sandbox";
+const REMOVE = "remove-pod-sandbox";
+
+/** What the containers' side does for a sandbox that ends. */
+export interface SandboxMembers {
+  /** Waits for creations under way and ends every container. */
+  stopAll(sandbox: SandboxId, graceMs: number): Promise<void>;
+  removeAll(sandbox: SandboxId): Promise<void>;
+}
+
+export interface SandboxSettings {
+  /** Cgroup of pods that name none. */
+  readonly defaultCgroupParent: string;
+  /** `default_sysctls`, by name. */
+  readonly defaultSysctls: Readonly<Record<string, string>>;
+  readonly shmBytes: bigint;
+  /** Host name of pods on the host's network. */
+  readonly nodeName: string;
+}
+
+export interface SandboxesOptions {
+  readonly registry: PodRegistry;
+  readonly runner: StepRunner;
+  readonly rooms: SandboxRunRooms;
+  readonly networks: Pick<Networks, "choose">;
+  readonly runtime: Pick<ContainerRuntime, "resolveHandler">;
+  readonly members: SandboxMembers;
+  readonly mutex: KeyedMutex;
+  readonly layout: PodLayout;
+  readonly settings: SandboxSettings;
+  readonly clock: Clock;
+  readonly bootId: string;
+  readonly log: Logger;
+  /** @throws {ResourceExhaustedError} the disk is too full to make anything */
+  readonly assertSpace: () => void;
+}
+
+export class Sandboxes implements SandboxService {
+  readonly #options: SandboxesOptions;
+  readonly #creations = new JoinableCreations<SandboxId>();
+  readonly #timings = new Map<SandboxId, readonly StepTiming[]>();
+
+  constructor(options: SandboxesOptions) {
+    this.#options = options;
+  }
+
+  run(request: RunSandboxRequest): Promise<SandboxId> {
+    const { registry } = this.#options;
+    const { config, runtimeHandler } = request;
+    const keyed: KeyedRequest = {
+      key: sandboxKey(config),
+      fingerprint: fingerprint(config, runtimeHandler),
+      noun: "Sandbox",
+    };
+    const id = newSandboxId();
+    return this.#creations.run(keyed, id, async () => {
+      for (const known of registry.sandboxes()) {
+        if (sandboxKey(known.config) !== keyed.key) continue;
+        if (known.fingerprint !== keyed.fingerprint) {
+          throw nameTaken(keyed, known.id, "exists with other content");
+        }
+        if (known.state.kind === "ready") return known.id;
+        throw nameTaken(keyed, known.id, "exists and is no longer ready");
+      }
+      await this.#create(this.#plan(id, request, keyed.fingerprint));
+      return id;
+    });
+  }
+
+  async stop(idOrPrefix: string): Promise<void> {
+    requireId(idOrPrefix);
+    const known = this.#options.registry.findSandbox(idOrPrefix);
+    if (known !== undefined) await this.#stop(known.id);
+  }
+
+  async remove(idOrPrefix: string): Promise<void> {
+    requireId(idOrPrefix);
+    const known = this.#options.registry.findSandbox(idOrPrefix);
+    if (known !== undefined) await this.removeRecorded(known.id);
+  }
+
+  /** Removes a sandbox in any committed state; also finishes a removal that a restart cut off. */
+  async removeRecorded(id: SandboxId): Promise<void> {
+    const { registry, runner, members, mutex, log } = this.#options;
+    try {
+      await this.#stop(id);
+    } catch (error) {
+      // What could not be undone keeps its row: it is tried again with back-off and shown by `check`.
+      log.warn("A sandbox is removed although stopping it failed", { id, error });
+    }
+    await members.removeAll(id);
+    using _ = await mutex.acquire(id);
+    const record = registry.sandbox(id);
+    if (record === undefined) return;
+    if (record.state.kind !== "removing") {
+      await runner.commit(REMOVE, "removing", () => {
+        registry.putSandbox(sandboxIn(record, { kind: "removing" }));
+      });
+    }
+    await runner.undo(REMOVE, id).catch((error: unknown) => {
+      log.error("A removed sandbox left something behind; it will be tried again", { id, error });
+    });
+    await runner.commit(REMOVE, "forget", () => registry.deleteSandbox(id));
+    this.#timings.delete(id);
+  }
+
+  status(id: string, verbose: boolean): PodSandboxStatusResponse {
+    const record = this.#options.registry.requireSandbox(id);
+    return sandboxStatus(record, verbose, this.#timings.get(record.id) ?? []);
+  }
+
+  list(filter: PodSandboxFilter | undefined): EncodedItems {
+    const { registry } = this.#options;
+    const items: Uint8Array[] = [];
+    for (const record of registry.sandboxes()) {
+      if (sandboxMatches(record, filter)) items.push(registry.encodedSandbox(record));
+    }
+    return items;
+  }
+
+  /** Goes on with a stop that a restart cut off, or that the reboot made necessary. */
+  async resumeStop(id: SandboxId): Promise<void> {
+    await this.#stop(id);
+  }
+
+  /** Everything about the request that can be refused is refused here, before anything is made. */
+  #plan(id: SandboxId, request: RunSandboxRequest, requestPrint: string): SandboxRun {
+    const { runtime, networks, layout, settings, clock, bootId, assertSpace } = this.#options;
+    assertSpace();
+    const { config, runtimeHandler } = request;
+    const handler = runtime.resolveHandler(runtimeHandler);
+    const namespaces = namespacesFor(id, config, layout);
+    const sysctls = checkSysctls({
+      requested: config.linux?.sysctls ?? {},
+      defaults: settings.defaultSysctls,
+      hostNetwork: namespaces.net.kind === "host",
+      hostIpc: namespaces.ipc.kind === "host",
+    });
+    const record: SandboxRecord = {
+      id,
+      config,
+      requestedHandler: runtimeHandler,
+      handler,
+      fingerprint: requestPrint,
+      createdAtNs: clock.nowNs(),
+      bootId,
+      namespaces,
+      cgroupParent: cgroupParentOf(config, settings.defaultCgroupParent),
+      hostname: hostnameOf(id, config, namespaces, settings.nodeName),
+      state: { kind: "creating" },
+    };
+    return {
+      record,
+      network: namespaces.net.kind === "pinned"
+        ? { chosen: networks.choose(), request: attachRequest(record, namespaces.net.path) }
+        : undefined,
+      sysctls,
+      shmBytes: settings.shmBytes,
+      attachment: undefined,
+    };
+  }
+
+  async #create(run: SandboxRun): Promise<void> {
+    const { registry, runner, rooms, log } = this.#options;
+    const { id } = run.record;
+    await runner.commit(RUN, "record", () => registry.putSandbox(run.record));
+    try {
+      this.#timings.set(id, await runner.run(RUN, id, sandboxRunPlan(rooms, run), run));
+      await runner.commit(RUN, "commit", () => {
+        const ips = run.attachment?.ips ?? [];
+        registry.putSandbox(sandboxIn(run.record, { kind: "ready", ips }));
+      });
+    } catch (error) {
+      log.warn("A sandbox could not be started", { id, error });
+      await runner.undo(RUN, id).catch((failure: unknown) => {
+        log.error("A failed sandbox left something behind", { id, error: failure });
+      });
+      await registry.deleteSandbox(id);
+      throw error;
+    }
+  }
+
+  /** Containers, then the network with its stored configuration, then pins and mounts. */
+  async #stop(id: SandboxId): Promise<void> {
+    const { registry, runner, members, mutex } = this.#options;
+    {
+      using _ = await mutex.acquire(id);
+      const record = registry.sandbox(id);
+      if (record?.state.kind === "ready") {
+        await runner.commit(STOP, "stopping", () => {
+          registry.putSandbox(sandboxIn(record, { kind: "stopping", ips: sandboxIps(record) }));
+        });
+      }
+    }
+    await members.stopAll(id, SANDBOX_STOP_GRACE_MS);
+    using _ = await mutex.acquire(id);
+    const record = registry.sandbox(id);
+    if (record?.state.kind !== "stopping") return;
+    await runner.undo(STOP, id, [ATTACHMENT_KIND]);
+    await runner.undo(STOP, id, STOPPED_KINDS);
+    await runner.commit(STOP, "stopped", () => {
+      registry.putSandbox(sandboxIn(record, { kind: "stopped", ips: sandboxIps(record) }));
+    });
+  }
+
+  /** The sandbox of a container request. @throws {FailedPreconditionError} it is not ready */
+  requireReady(idOrPrefix: string): SandboxRecord {
+    const record = this.#options.registry.requireSandbox(idOrPrefix);
+    if (record.state.kind !== "ready") {
+      throw new FailedPreconditionError(
+        `Sandbox ${record.id} is ${record.state.kind}: no container can be made in it`,
+        { id: record.id, field: "pod_sandbox_id", remedy: "run a new sandbox" },
+      );
+    }
+    return record;
+  }
+}
+
+function requireId(id: string): void {
+  if (id === "") {
+    throw new InvalidArgumentError("pod_sandbox_id is empty", {
+      field: "pod_sandbox_id",
+      remedy: "give the id of a sandbox or a unique prefix of it",
+    });
+  }
+}
+
+/** Which namespaces are the pod's own. UTS is always: the host name belongs to the pod. */
+function namespacesFor(
+  id: SandboxId,
+  config: PodSandboxConfig,
+  layout: PodLayout,
+): SandboxNamespaces {
+  const options = config.linux?.securityContext?.namespaceOptions;
+  const pinned = (kind: "net" | "ipc" | "uts") =>
+    ({ kind: "pinned", path: layout.namespacePin(id, kind) }) as const;
+  const host = { kind: "host" } as const;
+  return {
+    net: options?.network === NamespaceMode.NODE ? host : pinned("net"),
+    ipc: options?.ipc === NamespaceMode.NODE ? host : pinned("ipc"),
+    uts: pinned("uts"),
+    pid: options?.pid === NamespaceMode.NODE ? "host" : "container",
+  };
+}
+
+function cgroupParentOf(config: PodSandboxConfig, fallback: string): string {
+  const parent = config.linux?.cgroupParent ?? "";
+  if (parent === "") return fallback;
+  if (parent.endsWith(".slice")) {
+    throw new InvalidArgumentError(
+      `config.linux.cgroup_parent "${parent}" is a systemd slice, but the cgroup driver is cgroupfs`,
+      {
+        field: "config.linux.cgroup_parent",
+        value: parent,
+        remedy: "set the kubelet's cgroupDriver to cgroupfs",
+      },
+    );
+  }
+  return parent;
+}
+
+function hostnameOf(
+  id: SandboxId,
+  config: PodSandboxConfig,
+  namespaces: SandboxNamespaces,
+  nodeName: string,
+): string {
+  if (config.hostname !== "") return config.hostname;
+  return namespaces.net.kind === "host" ? nodeName : id.slice(0, 12);
+}

@@ -41,6 +41,8 @@ export interface Journal {
 /** How one kind of resource is undone. Each room exports its own; composition registers them. */
 export interface ResourceType<P> {
   readonly kind: string;
+  /** How long one undo may take before its signal fires; 60 s by default. */
+  readonly undoDeadlineMs?: number;
   /** Checks a payload read from the record. @throws {InternalError} the payload is not of this kind */
   parse(payload: JsonObject): P;
   /**

@@ -1,0 +1,168 @@
+/**
+ * Opens a SQLite file as the record: checked, migrated, or set aside when it is damaged.
+ *
+ * Never open a database file by other means (not even to read it) while a connection to it is open:
+ * closing any descriptor of the file drops this process's POSIX locks on it.
+ *
+ * @module
+ */
+import { DatabaseSync } from "node:sqlite";
+import { FailedPreconditionError } from "../errors/mod.ts";
+import { DamagedDatabase, databaseError, isDamage } from "./_sqlite_errors.ts";
+
+/** How a schema of version `version - 1` becomes one of `version`; runs inside the one transaction. */
+export interface Migration {
+  readonly version: number;
+  readonly sql: string;
+}
+
+export interface OpenOptions {
+  readonly path: string;
+  /** All of them, from version 1, without gaps. The last one is the version this binary knows. */
+  readonly migrations: readonly Migration[];
+  /** FULL: a commit survives a power cut. NORMAL: it survives the death of the process. */
+  readonly synchronous: "NORMAL" | "FULL";
+  /** How long a statement waits for another connection's lock. */
+  readonly busyTimeoutMs: number;
+  /** 0 leaves checkpoints to another connection. SQLite's default is 1000. */
+  readonly autoCheckpointPages?: number;
+}
+
+/**
+ * Where the contents come from. `created` and `damaged` mean that the tables are empty and the caller
+ * rebuilds them from the record files.
+ */
+export type DatabaseOrigin =
+  | { readonly kind: "existing" }
+  | { readonly kind: "migrated"; readonly fromVersion: number; readonly backup: string }
+  | { readonly kind: "created" }
+  | { readonly kind: "damaged"; readonly reason: string; readonly setAside: string };
+
+export interface OpenedDatabase {
+  readonly database: DatabaseSync;
+  readonly origin: DatabaseOrigin;
+}
+
+/**
+ * Opens the database at `path`, making it if there is none.
+ *
+ * A file that SQLite finds damaged is renamed to `<path>.damaged-<time>` together with its `-wal` and
+ * `-shm`, and an empty database takes its place. A file of an older schema is copied to
+ * `<path>.backup-v<N>` and then migrated in one transaction.
+ *
+ * @throws {FailedPreconditionError} the schema is newer than this binary; the file is untouched
+ * @throws {ResourceExhaustedError} the disk is full
+ * @throws {InternalError} the file cannot be opened or migrated for another reason
+ */
+export function openDatabase(options: OpenOptions): OpenedDatabase {
+  try {
+    return openChecked(options);
+  } catch (error) {
+    if (!isDamage(error)) throw databaseError(error, `Cannot open the database`, options.path);
+    const reason = error instanceof Error ? error.message : String(error);
+    const setAside = setAsideDatabase(options.path);
+    const { database } = openChecked(options);
+    return { database, origin: { kind: "damaged", reason, setAside } };
+  }
+}
+
+function openChecked(options: OpenOptions): OpenedDatabase {
+  const { path, busyTimeoutMs } = options;
+  makePrivate(path);
+  const database = new DatabaseSync(path, { timeout: busyTimeoutMs });
+  try {
+    database.exec("PRAGMA journal_mode = WAL");
+    database.exec(`PRAGMA synchronous = ${options.synchronous}`);
+    database.exec(`PRAGMA wal_autocheckpoint = ${options.autoCheckpointPages ?? 1000}`);
+    const version = userVersion(database);
+    const known = options.migrations.at(-1)?.version ?? 0;
+    if (version > known) throw newerSchema(path, version, known);
+    if (version > 0) quickCheck(database);
+    return { database, origin: migrate(database, options, version) };
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+/** SQLite gives the -wal and -shm files the mode of the database. */
+function makePrivate(path: string): void {
+  Deno.openSync(path, { create: true, write: true, mode: 0o600 }).close();
+}
+
+function userVersion(database: DatabaseSync): number {
+  return Number(database.prepare("PRAGMA user_version").get()?.user_version);
+}
+
+function newerSchema(path: string, version: number, known: number): FailedPreconditionError {
+  return new FailedPreconditionError(
+    `The database ${path} has schema version ${version}, this program knows versions up to ${known}`,
+    {
+      path,
+      value: String(version),
+      remedy: "start the newer program again, or restore the backup made before its migration",
+    },
+  );
+}
+
+/** Structure of every page, and the CHECK constraints: each JSON document is whole. */
+function quickCheck(database: DatabaseSync): void {
+  const rows = database.prepare("PRAGMA quick_check(4)").all();
+  const complaints = rows.map((row) => String(row.quick_check));
+  if (complaints.length !== 1 || complaints[0] !== "ok") {
+    throw new DamagedDatabase(complaints.join("; "));
+  }
+}
+
+function migrate(database: DatabaseSync, options: OpenOptions, version: number): DatabaseOrigin {
+  const missing = options.migrations.filter((migration) => migration.version > version);
+  if (missing.length === 0) return { kind: "existing" };
+  const origin: DatabaseOrigin = version === 0
+    ? { kind: "created" }
+    : { kind: "migrated", fromVersion: version, backup: backUp(database, options.path, version) };
+  database.exec("BEGIN IMMEDIATE");
+  try {
+    for (const migration of missing) {
+      database.exec(migration.sql);
+      database.exec(`PRAGMA user_version = ${migration.version}`);
+    }
+    database.exec("COMMIT");
+  } catch (error) {
+    if (database.isTransaction) database.exec("ROLLBACK");
+    throw error;
+  }
+  return origin;
+}
+
+/** @returns path of a whole and synced copy; an older one of the same version is replaced */
+function backUp(database: DatabaseSync, path: string, version: number): string {
+  const backup = `${path}.backup-v${version}`;
+  const temporary = `${backup}.tmp`;
+  removeIfThere(temporary);
+  database.prepare("VACUUM INTO ?").run(temporary);
+  using file = Deno.openSync(temporary, { read: true, write: true });
+  file.syncSync();
+  Deno.renameSync(temporary, backup);
+  return backup;
+}
+
+/** Renames a database that no connection has open, and what belongs to it; returns the new path. */
+function setAsideDatabase(path: string): string {
+  const target = `${path}.damaged-${new Date().toISOString().replaceAll(/[:.]/g, "-")}`;
+  for (const suffix of ["", "-wal", "-shm"]) {
+    try {
+      Deno.renameSync(path + suffix, target + suffix);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+  return target;
+}
+
+function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

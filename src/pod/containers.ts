@@ -18,7 +18,7 @@ import {
   newContainerId,
   type SandboxId,
 } from "../model/mod.ts";
-import { stopSignalNumber } from "../oci/mod.ts";
+import { stopSignalOf } from "../oci/mod.ts";
 import type { ContainerConfig, ContainerFilter, ContainerStatusResponse } from "../proto/mod.ts";
 import { type ContainerRuntime, type ExecResult, RUNTIME_CONTAINER_KIND } from "../runtime/mod.ts";
 import type { StepRunner } from "../state/steps.ts";
@@ -213,6 +213,7 @@ export class Containers implements ContainerService {
       });
     }
     exits.forget(id);
+    await registry.settled("container", id);
     await runner.undo(REMOVE, id).catch((error: unknown) => {
       log.error("A removed container left something behind; it will be tried again", { id, error });
     });
@@ -255,7 +256,7 @@ export class Containers implements ContainerService {
       await runner.undo(CREATE, id).catch((failure: unknown) => {
         log.error("A failed container left something behind", { id, error: failure });
       });
-      await registry.deleteContainer(id);
+      registry.deleteContainer(id);
       throw error;
     }
     const record = registry.container(id);
@@ -331,7 +332,7 @@ export class Containers implements ContainerService {
         handler: sandbox.handler,
         cgroupPath: `${sandbox.cgroupParent}/crio-${id}`,
       },
-      stopSignal: stopSignalNumber(config.stopSignal, image.config.stopSignal),
+      stopSignal: stopSignalOf(config.stopSignal, image.config.stopSignal),
       user: { uid: 0, gid: 0, additionalGids: [] },
       state: { kind: "creating" },
     };

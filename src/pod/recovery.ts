@@ -167,8 +167,8 @@ async function undoCreation(
   await runner.undo(RECOVER, id).catch((error: unknown) => {
     log.error(`A half-made ${kind} left something behind; it will be tried again`, { id, error });
   });
-  if (kind === "sandbox") await registry.deleteSandbox(id as SandboxRecord["id"]);
-  else await registry.deleteContainer(id as ContainerRecord["id"]);
+  if (kind === "sandbox") registry.deleteSandbox(id as SandboxRecord["id"]);
+  else registry.deleteContainer(id as ContainerRecord["id"]);
 }
 
 async function resume(

@@ -53,7 +53,7 @@ export class PodRegistry {
     const json = sandboxToJson(record);
     this.#options.sandboxes.put(record.id, json);
     this.#sandboxes.set(record.id, { record });
-    this.#options.mirror.write("sandbox", record.id, json);
+    if (sandboxVisible(record)) this.#options.mirror.write("sandbox", record.id, json);
   }
 
   /** Takes over a record that is in the database already. */
@@ -61,18 +61,22 @@ export class PodRegistry {
     this.#sandboxes.set(record.id, { record });
   }
 
-  async deleteSandbox(id: SandboxId): Promise<void> {
+  deleteSandbox(id: SandboxId): void {
     this.#options.sandboxes.delete(id);
     this.#sandboxes.delete(id);
     this.#members.delete(id);
-    await this.#options.mirror.forget("sandbox", id);
   }
 
   putContainer(record: ContainerRecord): void {
     const json = containerToJson(record);
     this.#options.containers.put(record.id, json);
     this.loadContainer(record);
-    this.#options.mirror.write("container", record.id, json);
+    if (containerVisible(record)) this.#options.mirror.write("container", record.id, json);
+  }
+
+  /** Resolves when no copy of the record is being written: its directory may be removed now. */
+  settled(kind: "sandbox" | "container", id: string): Promise<void> {
+    return this.#options.mirror.forget(kind, id);
   }
 
   /** Takes over a record that is in the database already. */
@@ -82,12 +86,11 @@ export class PodRegistry {
     this.#members.set(record.sandboxId, members.add(record.id));
   }
 
-  async deleteContainer(id: ContainerId): Promise<void> {
+  deleteContainer(id: ContainerId): void {
     const record = this.#containers.get(id)?.record;
     this.#options.containers.delete(id);
     this.#containers.delete(id);
     if (record !== undefined) this.#members.get(record.sandboxId)?.delete(id);
-    await this.#options.mirror.forget("container", id);
   }
 
   /** By exact id, whatever its state. */

@@ -136,6 +136,7 @@ export class Sandboxes implements SandboxService {
         registry.putSandbox(sandboxIn(record, { kind: "removing" }));
       });
     }
+    await registry.settled("sandbox", id);
     await runner.undo(REMOVE, id).catch((error: unknown) => {
       log.error("A removed sandbox left something behind; it will be tried again", { id, error });
     });
@@ -214,7 +215,7 @@ export class Sandboxes implements SandboxService {
       await runner.undo(RUN, id).catch((failure: unknown) => {
         log.error("A failed sandbox left something behind", { id, error: failure });
       });
-      await registry.deleteSandbox(id);
+      registry.deleteSandbox(id);
       throw error;
     }
   }

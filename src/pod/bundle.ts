@@ -1,0 +1,174 @@
+/**
+ * The bundle of a container: everything that must be looked up on the node and in the image's file
+ * system before the specification can be built, and the files it is written to.
+ *
+ * @module
+ */
+import {
+  buildSpec,
+  completedGroup,
+  completedPasswd,
+  type DeviceNode,
+  encodeSpec,
+  type NodeFacts,
+  type ResolvedDevice,
+  type ResolvedMount as SpecMountSource,
+  type ResolvedUser,
+  resolveUser,
+  type SpecDefaults,
+  type SpecFiles,
+  type SpecInputs,
+  userRequest,
+  workingDirectory,
+} from "../oci/mod.ts";
+import { type Device, MountPropagation } from "../proto/mod.ts";
+import type { ContainerUser } from "./container.ts";
+import type { BundleWriter, ContainerCreation } from "./container_create.ts";
+import type { ResolvedMount } from "./host_paths.ts";
+import type { PodLayout } from "./layout.ts";
+import { sandboxIps } from "./sandbox.ts";
+
+/** Files of an image are read up to here: a real passwd file is a few kilobytes (CVE-2025-4437). */
+const IDENTITY_FILE_LIMIT_BYTES = 1024 * 1024;
+
+/** Safe access to a container's root file system: no path leaves it, no device or pipe is opened. */
+export interface RootfsFiles {
+  /**
+   * The content of a regular file, or undefined if there is none at the path.
+   *
+   * @throws {InvalidArgumentError} it is no regular file or larger than the limit
+   */
+  read(rootfs: string, path: string, limitBytes: number): Uint8Array | undefined;
+  /** Makes a directory and its parents, owned by root, mode 0755; leaves what is there. */
+  makeDirectory(rootfs: string, path: string): void;
+}
+
+/** Device nodes of the host. */
+export interface HostDevices {
+  /** Every node below /dev, for privileged containers. */
+  all(): readonly DeviceNode[];
+  /** @throws {InvalidArgumentError} naming the field: the host path is no device */
+  resolve(devices: readonly Device[]): readonly ResolvedDevice[];
+}
+
+export interface BundleOptions {
+  readonly layout: PodLayout;
+  readonly rootfs: RootfsFiles;
+  readonly devices: HostDevices;
+  readonly node: NodeFacts;
+  readonly defaults: (handler: string) => SpecDefaults;
+  readonly seccomp: SpecInputs["seccomp"];
+}
+
+export class Bundles implements BundleWriter {
+  readonly #options: BundleOptions;
+
+  constructor(options: BundleOptions) {
+    this.#options = options;
+  }
+
+  async write(creation: ContainerCreation): Promise<ContainerUser> {
+    const { rootfs } = this.#options;
+    const { record, image } = creation;
+    const passwd = rootfs.read(creation.rootfs, "etc/passwd", IDENTITY_FILE_LIMIT_BYTES);
+    const group = rootfs.read(creation.rootfs, "etc/group", IDENTITY_FILE_LIMIT_BYTES);
+    const security = record.config.linux?.securityContext;
+    const user = resolveUser(userRequest(security), image.config.user, passwd, group);
+    const workingDir = workingDirectory(record.config, image.config);
+    rootfs.makeDirectory(creation.rootfs, workingDir);
+
+    const identity = {
+      passwd: completedPasswd(passwd, user, workingDir),
+      group: completedGroup(group, user),
+    };
+    const files = await this.#writeIdentity(record.place.bundle, identity);
+    const spec = buildSpec(this.#inputs(creation, user, files));
+    await Deno.writeTextFile(`${record.place.bundle}/config.json`, encodeSpec(spec), {
+      mode: 0o600,
+    });
+    return { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids };
+  }
+
+  async #writeIdentity(
+    bundle: string,
+    contents: Readonly<Record<"passwd" | "group", Uint8Array | undefined>>,
+  ): Promise<Pick<SpecFiles, "passwd" | "group">> {
+    const written: { passwd?: string; group?: string } = {};
+    for (const name of ["passwd", "group"] as const) {
+      const content = contents[name];
+      if (content === undefined) continue;
+      written[name] = `${bundle}/${name}`;
+      await Deno.writeFile(`${bundle}/${name}`, content, { mode: 0o644 });
+    }
+    return written;
+  }
+
+  #inputs(creation: ContainerCreation, user: ResolvedUser, files: object): SpecInputs {
+    const { layout, devices, node, defaults, seccomp } = this.#options;
+    const { record, sandbox, image } = creation;
+    const { net, ipc, uts, pid } = sandbox.namespaces;
+    const podFiles = layout.podFiles(sandbox.id);
+    const privileged = record.config.linux?.securityContext?.privileged ?? false;
+    return {
+      containerId: record.id,
+      sandboxId: sandbox.id,
+      container: record.config,
+      sandbox: sandbox.config,
+      image: image.config,
+      user,
+      rootfs: creation.rootfs,
+      hostname: sandbox.hostname,
+      files: {
+        hostname: podFiles.hostname,
+        hosts: podFiles.hosts,
+        resolvConf: podFiles.resolvConf,
+        shm: ipc.kind === "host" ? "/dev/shm" : podFiles.shm,
+        ...files,
+      },
+      mounts: creation.mounts.map(specMount),
+      devices: devices.resolve(record.config.devices),
+      hostDevices: privileged ? devices.all() : [],
+      namespaces: { net, ipc, uts, pid: pid === "host" ? { kind: "host" } : { kind: "container" } },
+      cgroupPath: record.place.cgroupPath,
+      node,
+      defaults: defaults(sandbox.handler),
+      seccomp,
+      record: {
+        name: creation.name,
+        sandboxName: sandboxName(creation),
+        createdAtNs: record.createdAtNs,
+        logPath: record.place.logPath,
+        imageId: image.id,
+        imageName: image.repoTags[0] ?? image.repoDigests[0] ?? "",
+        repoDigests: image.repoDigests,
+        ips: sandboxIps(sandbox),
+      },
+    };
+  }
+}
+
+function specMount({ mount, source }: ResolvedMount): SpecMountSource {
+  return {
+    containerPath: mount.containerPath,
+    hostPath: source,
+    readonly: mount.readonly,
+    recursiveReadOnly: mount.recursiveReadOnly,
+    propagation: propagationName(mount.propagation),
+  };
+}
+
+function propagationName(propagation: MountPropagation): SpecMountSource["propagation"] {
+  switch (propagation) {
+    case MountPropagation.PROPAGATION_HOST_TO_CONTAINER:
+      return "host-to-container";
+    case MountPropagation.PROPAGATION_BIDIRECTIONAL:
+      return "bidirectional";
+    default:
+      return "private";
+  }
+}
+
+function sandboxName({ sandbox }: ContainerCreation): string {
+  const { name = "", namespace = "", uid = "", attempt = 0 } = sandbox.config.metadata ?? {};
+  return ["k8s", name, namespace, uid, attempt].join("_");
+}

@@ -1,0 +1,30 @@
+/** Pods and containers: their records, their life cycles, their recovery. @module */
+export { Bundles } from "./bundle.ts";
+export type { BundleOptions, HostDevices, RootfsFiles } from "./bundle.ts";
+export { ContainerLogs } from "./container_logs.ts";
+export { ContainerStopper } from "./container_stop.ts";
+export { Containers } from "./containers.ts";
+export type { ContainersOptions } from "./containers.ts";
+export { POD_DEADLINES } from "./deadlines.ts";
+export { ExitTracker } from "./exits.ts";
+export { HostPaths } from "./host_paths.ts";
+export type { AbandonableFiles } from "./host_paths.ts";
+export { PodLayout } from "./layout.ts";
+export { KeyedMutex } from "./mutex.ts";
+export { EtcFiles } from "./node_files.ts";
+export { BackgroundMirror } from "./record_mirror.ts";
+export type { RecordCopies } from "./record_mirror.ts";
+export { recoverPods } from "./recovery.ts";
+export type { RecoveryReport } from "./recovery.ts";
+export { PodRegistry } from "./registry.ts";
+export { PodResources } from "./resources.ts";
+export type { PodResourcePorts } from "./resources.ts";
+export { Sandboxes } from "./sandboxes.ts";
+export type { SandboxesOptions, SandboxSettings } from "./sandboxes.ts";
+export type {
+  ContainerService,
+  CreateContainerRequest,
+  EncodedItems,
+  RunSandboxRequest,
+  SandboxService,
+} from "./service.ts";

@@ -24,3 +24,10 @@ export { ResourceTypes } from "./resource_types.ts";
 export { type LeftResource, Undoer, type UndoerOptions } from "./undoing.ts";
 export { JournalStepRunner, type StepRunnerOptions } from "./step_runner.ts";
 export { type StoredRecord, type StoredResource } from "./record_file.ts";
+export { DurableWriter } from "./durable_writer.ts";
+export {
+  type ImageChange,
+  ImageState,
+  type ImageStateOptions,
+  type ImageTable,
+} from "./image_records.ts";

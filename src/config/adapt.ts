@@ -1,0 +1,343 @@
+/**
+ * Fits what was configured to what is built and to the node: resolves programs, raises values to
+ * their least, and says which keys are not in effect or stop the start.
+ *
+ * @module
+ */
+import { shown } from "../errors/mod.ts";
+import { sameValue } from "./_values.ts";
+import {
+  builtInHandler,
+  type Configuration,
+  type HandlerConfiguration,
+  handlerDefaults,
+} from "./configuration.ts";
+import type { Key, KeyValue } from "./keys.ts";
+import {
+  allKeys,
+  hasDefault,
+  type MergedConfiguration,
+  type Notice,
+  type Source,
+  valueAt,
+} from "./merged.ts";
+import type { NodeFacts } from "./node_facts.ts";
+import { API, HANDLER, type KeyTable } from "./schema.ts";
+
+export interface AdaptedConfiguration {
+  readonly configuration: Configuration;
+  readonly notices: readonly Notice[];
+  readonly sources: ReadonlyMap<string, Source>;
+}
+
+/** Never throws; what stops the start is a notice of level `error`. */
+export async function adapt(
+  merged: MergedConfiguration,
+  node: NodeFacts,
+): Promise<AdaptedConfiguration> {
+  const notices: Notice[] = [...judged(merged)];
+  const sources = new Map(merged.sources);
+  const { configuration } = merged;
+  const runtime = await runtimeOf(merged, node, notices, sources);
+  const adapted: Configuration = {
+    ...configuration,
+    base: {
+      ...configuration.base,
+      storage_driver: configuration.base.storage_driver || "overlay",
+    },
+    api: {
+      ...configuration.api,
+      grpc_max_send_msg_size: positiveOr(configuration.api, "grpc_max_send_msg_size"),
+      grpc_max_recv_msg_size: positiveOr(configuration.api, "grpc_max_recv_msg_size"),
+    },
+    runtime,
+    network: networkOf(configuration),
+  };
+  notices.push(...await filesThatWouldApply(adapted, node));
+  return { configuration: adapted, notices, sources };
+}
+
+/** What the schema says of each value that is not the default. */
+function* judged(merged: MergedConfiguration): Generator<Notice> {
+  for (const { path, key } of allKeys()) {
+    const value = valueAt(merged.configuration, path);
+    if (hasDefault(key, value, merged.flavour)) continue;
+    const notice = judge(path, key, value, merged.sources.get(path));
+    if (notice !== undefined) yield notice;
+    if (key.deprecated !== undefined) {
+      yield {
+        level: "warning",
+        key: path,
+        message: `${path} is deprecated: ${key.deprecated}`,
+      };
+    }
+  }
+  for (const name of Object.keys(merged.configuration.runtime.workloads)) {
+    yield {
+      level: "error",
+      key: `runtime.workloads.${name}`,
+      message: `runtime.workloads.${name} cannot be honoured: workloads are not built`,
+    };
+  }
+}
+
+function judge(
+  path: string,
+  key: Key,
+  value: KeyValue,
+  source: Source | undefined,
+): Notice | undefined {
+  const stated = `${path} = ${shownValue(value)}${source === undefined ? "" : ` (${source.name})`}`;
+  const wrong = key.check?.(value);
+  if (wrong !== undefined) {
+    return { level: "error", key: path, message: `${stated}: the value ${wrong}` };
+  }
+  const reason = key.refuses?.(value);
+  if (reason !== undefined) {
+    return { level: "error", key: path, message: `${stated} cannot be honoured: ${reason}` };
+  }
+  if (key.harmless?.some((harmless) => sameValue(harmless, value)) === true) return undefined;
+  switch (key.standing) {
+    case "effective":
+      return undefined;
+    case "later":
+      return { level: "warning", key: path, message: `${stated} is accepted, not in effect yet` };
+    case "noEffect":
+      return { level: "warning", key: path, message: `${stated} has no effect: ${key.because}` };
+    case "refused":
+      return {
+        level: "error",
+        key: path,
+        message: `${stated} cannot be honoured: ${key.because}`,
+      };
+    default:
+      return key.standing satisfies never;
+  }
+}
+
+function shownValue(value: KeyValue): string {
+  if (typeof value === "string") return shown(value);
+  if (typeof value !== "object") return String(value);
+  const text = JSON.stringify(value);
+  return text.length > 128 ? `${text.slice(0, 125)}...` : text;
+}
+
+type SizeKey = "grpc_max_send_msg_size" | "grpc_max_recv_msg_size";
+
+function positiveOr(api: Configuration["api"], name: SizeKey): number {
+  return api[name] > 0 ? api[name] : API[name].default;
+}
+
+function networkOf({ network }: Configuration): Configuration["network"] {
+  const { plugin_dir: extra, plugin_dirs: directories } = network;
+  return extra === "" || directories.includes(extra)
+    ? network
+    : { ...network, plugin_dirs: [...directories, extra] };
+}
+
+const LEAST_STOP_TIMEOUT_S = 30;
+
+async function runtimeOf(
+  merged: MergedConfiguration,
+  node: NodeFacts,
+  notices: Notice[],
+  sources: Map<string, Source>,
+): Promise<Configuration["runtime"]> {
+  const { runtime } = merged.configuration;
+  const { defaultRuntime, runtimes } = await handlersOf(merged, node, notices);
+  if (defaultRuntime !== runtime.default_runtime) {
+    sources.set("runtime.default_runtime", { kind: "node", name: "crun is not on this node" });
+  }
+  let cgroupManager = runtime.cgroup_manager;
+  if (cgroupManager === "systemd") {
+    const source = sources.get("runtime.cgroup_manager");
+    if (source === undefined) {
+      cgroupManager = "cgroupfs";
+      sources.set("runtime.cgroup_manager", { kind: "node", name: "systemd is not driven yet" });
+      notices.push({
+        level: "warning",
+        key: "runtime.cgroup_manager",
+        message: await node.hasSystemd()
+          ? "runtime.cgroup_manager: cgroupfs is used, systemd is not driven yet; " +
+            "the kubelet needs cgroupDriver: cgroupfs"
+          : "runtime.cgroup_manager: cgroupfs is used, systemd does not run this node",
+      });
+    } else {
+      notices.push({
+        level: "error",
+        key: "runtime.cgroup_manager",
+        message: `runtime.cgroup_manager = "systemd" (${source.name}) cannot be honoured: ` +
+          "the systemd cgroup driver is not built; set cgroupfs here and in the kubelet",
+      });
+    }
+  }
+  if (runtime.ctr_stop_timeout < LEAST_STOP_TIMEOUT_S) {
+    notices.push({
+      level: "warning",
+      key: "runtime.ctr_stop_timeout",
+      message: `runtime.ctr_stop_timeout is raised from ${runtime.ctr_stop_timeout} to ` +
+        `${LEAST_STOP_TIMEOUT_S} seconds`,
+    });
+  }
+  return {
+    ...runtime,
+    default_runtime: defaultRuntime,
+    runtimes,
+    cgroup_manager: cgroupManager,
+    ctr_stop_timeout: Math.max(runtime.ctr_stop_timeout, LEAST_STOP_TIMEOUT_S),
+  };
+}
+
+interface Handlers {
+  readonly defaultRuntime: string;
+  readonly runtimes: Readonly<Record<string, HandlerConfiguration>>;
+}
+
+/** Handlers that can be used here; one that cannot is dropped, or stops the start if it is the default. */
+async function handlersOf(
+  merged: MergedConfiguration,
+  node: NodeFacts,
+  notices: Notice[],
+): Promise<Handlers> {
+  const { runtime } = merged.configuration;
+  const stated = [...merged.sources.keys()];
+  const untouched = !stated.includes("runtime.default_runtime") &&
+    !stated.some((key) => key.startsWith("runtime.runtimes."));
+  if (untouched && await node.findExecutable("crun") === undefined) {
+    notices.push({
+      level: "info",
+      key: "runtime.default_runtime",
+      message: "runtime.default_runtime: runc is used, because crun is not on this node",
+    });
+    const handler = await usable(merged, "runc", builtInHandler("runc"), node);
+    if (typeof handler !== "string") return { defaultRuntime: "runc", runtimes: { runc: handler } };
+    notices.push({ level: "error", key: "runtime.runtimes.runc", message: handler });
+    return { defaultRuntime: "runc", runtimes: { runc: builtInHandler("runc") } };
+  }
+  const defaultRuntime = runtime.default_runtime || "crun";
+  const runtimes: Record<string, HandlerConfiguration> = {};
+  for (const [name, written] of Object.entries(runtime.runtimes)) {
+    const handler = await usable(merged, name, written, node);
+    const key = `runtime.runtimes.${name}`;
+    if (typeof handler !== "string") {
+      runtimes[name] = handler;
+      notices.push(...handlerWarnings(key, handler));
+    } else if (name === defaultRuntime) {
+      notices.push({ level: "error", key, message: handler });
+    } else if (stated.includes(key)) {
+      notices.push({ level: "warning", key, message: `${handler}; the handler is left out` });
+    }
+  }
+  if (!Object.hasOwn(runtime.runtimes, defaultRuntime)) {
+    notices.push({
+      level: "error",
+      key: "runtime.default_runtime",
+      message: `runtime.default_runtime = ${shown(defaultRuntime)} names no table of ` +
+        "runtime.runtimes",
+    });
+  }
+  return { defaultRuntime, runtimes };
+}
+
+/** The handler with its programs resolved, or why it cannot be used. */
+async function usable(
+  merged: MergedConfiguration,
+  name: string,
+  written: HandlerConfiguration,
+  node: NodeFacts,
+): Promise<HandlerConfiguration | string> {
+  const { runtime } = merged.configuration;
+  const base = runtime.runtimes[runtime.default_runtime || "crun"];
+  const handler = written.inherit_default_runtime && base !== undefined
+    ? {
+      ...written,
+      runtime_path: base.runtime_path || await node.findExecutable(runtime.default_runtime) || "",
+      runtime_type: base.runtime_type,
+      runtime_root: base.runtime_root,
+      runtime_config_path: base.runtime_config_path,
+    }
+    : written;
+  const key = `runtime.runtimes.${name}`;
+  const refusal = refusalOf(key, handler);
+  if (refusal !== undefined) return refusal;
+  const runtimePath = handler.runtime_path || await node.findExecutable(name);
+  if (runtimePath === undefined || !await node.isExecutable(runtimePath)) {
+    return runtimePath === undefined
+      ? `${key}: there is no ${shown(name)} in PATH`
+      : `${key}.runtime_path = ${shown(runtimePath)} is no program`;
+  }
+  const monitorPath = runtime.conmon || handler.monitor_path || await node.findExecutable("conmon");
+  if (monitorPath === undefined || !await node.isExecutable(monitorPath)) {
+    return `${key}: the monitor ${shown(monitorPath ?? "conmon")} is not on this node`;
+  }
+  const environment = runtime.conmon_env.length > 0 ? runtime.conmon_env : handler.monitor_env;
+  return {
+    ...handler,
+    runtime_path: runtimePath,
+    runtime_type: "oci",
+    runtime_root: handler.runtime_root || `/run/${name}`,
+    monitor_path: monitorPath,
+    monitor_env: environment.length > 0 ? environment : builtInHandler("runc").monitor_env,
+    monitor_cgroup: handler.monitor_cgroup === "system.slice" ? "" : handler.monitor_cgroup,
+    container_min_memory: handler.container_min_memory ||
+      builtInHandler(name === "crun" ? "crun" : "runc").container_min_memory,
+    container_create_timeout: handler.container_create_timeout === 0
+      ? HANDLER.container_create_timeout.default
+      : Math.max(handler.container_create_timeout, 30),
+  };
+}
+
+function refusalOf(path: string, handler: HandlerConfiguration): string | undefined {
+  for (const { key, name, value } of statedKeys(handler)) {
+    const notice = judge(`${path}.${name}`, key, value, undefined);
+    if (notice?.level === "error") return notice.message;
+  }
+  return undefined;
+}
+
+function* handlerWarnings(path: string, handler: HandlerConfiguration): Generator<Notice> {
+  for (const { key, name, value } of statedKeys(handler)) {
+    const notice = judge(`${path}.${name}`, key, value, undefined);
+    if (notice?.level === "warning") yield notice;
+  }
+}
+
+function* statedKeys(
+  handler: HandlerConfiguration,
+): Generator<{ readonly name: string; readonly key: Key; readonly value: KeyValue }> {
+  const defaults: Readonly<Record<string, KeyValue>> = { ...handlerDefaults() };
+  const values: Readonly<Record<string, KeyValue>> = { ...handler };
+  for (const [name, key] of Object.entries(HANDLER as KeyTable)) {
+    const value = values[name]!;
+    if (!sameValue(value, defaults[name]!)) yield { name, key, value };
+  }
+}
+
+/** Files on the node that a key points to, and that this runtime does not honour. */
+async function filesThatWouldApply(
+  { image, runtime }: Configuration,
+  node: NodeFacts,
+): Promise<Notice[]> {
+  const notices: Notice[] = [];
+  const policies = (await node.list(image.signature_policy_dir))
+    .filter((name) => name.endsWith(".json"));
+  if (policies.length > 0) {
+    notices.push({
+      level: "error",
+      key: "image.signature_policy_dir",
+      message: `image.signature_policy_dir: ${image.signature_policy_dir} holds ` +
+        `${policies.slice(0, 3).join(", ")}, and policies by namespace are not built`,
+    });
+  }
+  for (const directory of runtime.hooks_dir) {
+    const hooks = (await node.list(directory)).filter((name) => name.endsWith(".json"));
+    if (hooks.length === 0) continue;
+    notices.push({
+      level: "warning",
+      key: "runtime.hooks_dir",
+      message: `runtime.hooks_dir: the hooks in ${directory} are not run yet: ` +
+        hooks.slice(0, 3).join(", "),
+    });
+  }
+  return notices;
+}

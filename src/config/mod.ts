@@ -1,0 +1,20 @@
+/** The configuration: its schema, how it is read, judged and printed. @module */
+export {
+  builtInHandler,
+  type Configuration,
+  defaultConfiguration,
+  type Flavour,
+  type HandlerConfiguration,
+  type WorkloadConfiguration,
+} from "./configuration.ts";
+export {
+  assertUsable,
+  DEFAULT_CONFIG_PATH,
+  loadConfiguration,
+  type LoadedConfiguration,
+  type LoadOptions,
+} from "./load.ts";
+export { allKeys, type Notice, type Source } from "./merged.ts";
+export type { Key, KeyType, KeyValue, Reload, Standing } from "./keys.ts";
+export { localNode, type NodeFacts } from "./node_facts.ts";
+export { formatDuration, parseDuration, parseSize } from "./size.ts";

@@ -1,0 +1,121 @@
+/**
+ * Checks of single configuration values. Each says what is wrong as the end of a sentence that
+ * begins with the key, or nothing.
+ *
+ * @module
+ */
+import { parseSize } from "./size.ts";
+
+/** The end of a sentence, or nothing if the value is right. */
+export type Wrong = string | undefined;
+
+type Check<T> = (value: T) => Wrong;
+
+export const absolute = (path: string): Wrong =>
+  path.startsWith("/") && !path.includes("\0") ? undefined : "must be an absolute path";
+
+export const absoluteOrEmpty = (path: string): Wrong => path === "" ? undefined : absolute(path);
+
+/** Passes if every item passes. */
+export function each(check: Check<string>): Check<readonly string[]> {
+  return (items) => {
+    for (const item of items) {
+      const wrong = check(item);
+      if (wrong !== undefined) return `has the item ${JSON.stringify(item)}, which ${wrong}`;
+    }
+    return undefined;
+  };
+}
+
+export function oneOf(...allowed: readonly string[]): Check<string> {
+  return (value) =>
+    allowed.includes(value)
+      ? undefined
+      : `must be ${allowed.map((item) => JSON.stringify(item)).join(" or ")}`;
+}
+
+export function atLeast(least: number): Check<number> {
+  return (value) => value >= least ? undefined : `must be at least ${least}`;
+}
+
+export const environmentEntry = (entry: string): Wrong =>
+  /^[^=\0]+=[^\0]*$/.test(entry) ? undefined : "must be KEY=VALUE";
+
+/** `net.ipv4.ip_forward=1`; empty entries are skipped by the reader of the list. */
+export const sysctl = (entry: string): Wrong =>
+  entry === "" || /^[A-Za-z0-9_.\-/]+=[^\s\0]*$/.test(entry)
+    ? undefined
+    : "must be key=value without spaces";
+
+const RLIMITS = new Set(
+  ("as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime " +
+    "sigpending stack").split(" "),
+);
+
+/** `nofile=1024:2048`; -1 stands for no limit. */
+export const ulimit = (entry: string): Wrong => {
+  const match = /^([a-z]+)=(-1|\d{1,19})(?::(-1|\d{1,19}))?$/.exec(entry);
+  if (match === null) return "must be name=soft[:hard]";
+  const [, name = "", softText = "", hardText = softText] = match;
+  if (!RLIMITS.has(name)) return `names no resource limit: ${name}`;
+  const most = (1n << 64n) - 1n;
+  const [soft, hard] = [softText, hardText].map((text) => text === "-1" ? most : BigInt(text));
+  return soft! > hard! ? "has a soft limit above the hard one" : undefined;
+};
+
+/** Capabilities of capabilities(7), Linux 5.9 and later. */
+export const CAPABILITIES: ReadonlySet<string> = new Set(
+  ("AUDIT_CONTROL AUDIT_READ AUDIT_WRITE BLOCK_SUSPEND BPF CHECKPOINT_RESTORE CHOWN DAC_OVERRIDE " +
+    "DAC_READ_SEARCH FOWNER FSETID IPC_LOCK IPC_OWNER KILL LEASE LINUX_IMMUTABLE MAC_ADMIN " +
+    "MAC_OVERRIDE MKNOD NET_ADMIN NET_BIND_SERVICE NET_BROADCAST NET_RAW PERFMON SETFCAP SETGID " +
+    "SETPCAP SETUID SYSLOG SYS_ADMIN SYS_BOOT SYS_CHROOT SYS_MODULE SYS_NICE SYS_PACCT SYS_PTRACE " +
+    "SYS_RAWIO SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG WAKE_ALARM").split(" "),
+);
+
+export const capability = (name: string): Wrong =>
+  CAPABILITIES.has(name.toUpperCase().replace(/^CAP_/, "")) ? undefined : "is not a capability";
+
+export const regularExpression = (pattern: string): Wrong => {
+  try {
+    new RegExp(pattern);
+    return undefined;
+  } catch {
+    return "must be a regular expression";
+  }
+};
+
+/** A CPU list as in cpuset(7): `0-3,8`. */
+export const cpuList = (value: string): Wrong => {
+  if (value === "") return undefined;
+  for (const part of value.split(",")) {
+    const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(part);
+    if (match === null || Number(match[1]) > Number(match[2] ?? match[1])) {
+      return "must be a CPU list such as 0-3,8";
+    }
+  }
+  return undefined;
+};
+
+export const sizeText = (value: string): Wrong =>
+  value === "" || parseSize(value) !== undefined ? undefined : "must be a size such as 12MiB";
+
+/** A TCP port as text; service names are not resolved. */
+export const portText = (value: string): Wrong =>
+  /^\d{1,5}$/.test(value) && Number(value) <= 65535 ? undefined : "must be a port number";
+
+export const port = (value: number): Wrong =>
+  value >= 0 && value <= 65535 ? undefined : "must be a port number";
+
+/** `source[:destination][:rwm]` with the destination below /dev. */
+export const device = (entry: string): Wrong => {
+  const [source = "", ...rest] = entry.split(":");
+  if (!source.startsWith("/") || rest.length > 2) return "must be source[:destination][:mode]";
+  const mode = rest.length > 0 && /^[rwm]{1,3}$/.test(rest.at(-1)!) ? rest.pop() : undefined;
+  const [destination] = rest;
+  if (rest.length === 2 || (mode !== undefined && new Set(mode).size !== mode.length)) {
+    return "must be source[:destination][:mode]";
+  }
+  return destination === undefined || destination.startsWith("/dev/")
+    ? undefined
+    : "must have its destination below /dev/";
+};

@@ -163,5 +163,7 @@ export interface Kernel {
   epollCreate(): Fd;
   epollAdd(epfd: number, fd: number, events: number, data: bigint): void;
   epollRemove(epfd: number, fd: number): void;
+  /** Events that are there now, at most `limit`; never waits. */
+  epollTake(epfd: number, limit: number): EpollEvent[];
   eventfd(initial: number): Fd;
 }

@@ -3,6 +3,24 @@
  *
  * @module
  */
+// The kernel
+export type {
+  EpollEvent,
+  Fd,
+  FileStat,
+  FileSystemStat,
+  FileTime,
+  Kernel,
+  OpenHow,
+  PeerCredentials,
+} from "./kernel.ts";
+export { createLinuxKernel } from "./linux.ts";
+export * from "./constants.ts";
+export { errnoName, errnoNumber } from "./errno.ts";
+export * from "./signals.ts";
+export { decodePath, encodePath } from "./bytes_path.ts";
+
+// Workers
 export { workerUrl } from "./workers.ts";
 export {
   type CallOptions,
@@ -15,17 +33,13 @@ export {
 } from "./worker_channel.ts";
 export { WorkerPool, type WorkerPoolOptions } from "./worker_pool.ts";
 export { type CallContext, serveWorker, workerData, type WorkerHandlers } from "./worker_host.ts";
-export type {
-  EpollEvent,
-  Fd,
-  FileStat,
-  FileSystemStat,
-  FileTime,
-  Kernel,
-  OpenHow,
-  PeerCredentials,
-} from "./kernel.ts";
+
+// Namespaces
 export type { NamespaceRequest, Namespaces, PinnableNamespace } from "./namespaces.ts";
+export { WorkerNamespaces } from "./worker_namespaces.ts";
+export { sysctlPath, Sysctls } from "./sysctl.ts";
+
+// Processes
 export type {
   Command,
   CommandResult,
@@ -33,6 +47,12 @@ export type {
   SpawnCommand,
   SpawnedProcess,
 } from "./process_runner.ts";
+export { NodeProcessRunner } from "./child_process.ts";
+export { parseProcessStat, type ProcessStat, ProcTable } from "./process_table.ts";
+export { PidfdWatcher, type PidfdWatcherOptions } from "./process_watcher.ts";
+export { closeDebuggerPort } from "./debugger_port.ts";
+
+// Kernel events and descriptors on the event loop
 export type {
   FileEvent,
   FileWatcher,
@@ -40,3 +60,9 @@ export type {
   ProcessTable,
   ProcessWatcher,
 } from "./watching.ts";
+export { InotifyWatcher } from "./file_watcher.ts";
+export { adoptStream, adoptTcp, descriptorOf } from "./adopted.ts";
+export { peerOf } from "./peer.ts";
+
+// Files
+export { lockDirectory } from "./lock.ts";

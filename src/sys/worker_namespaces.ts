@@ -1,0 +1,51 @@
+/**
+ * {@link Namespaces} on a worker thread of their own: a process with one thread in another namespace
+ * needs no helper program.
+ *
+ * @module
+ */
+import { InvalidArgumentError, shown } from "../errors/mod.ts";
+import type { NamespaceOperations } from "./namespace_worker.ts";
+import type { NamespaceRequest, Namespaces } from "./namespaces.ts";
+import { WorkerChannel } from "./worker_channel.ts";
+import { workerUrl } from "./workers.ts";
+
+export class WorkerNamespaces implements Namespaces, Disposable {
+  readonly #worker = new WorkerChannel<NamespaceOperations>({
+    url: workerUrl(import.meta.url, "./namespace_worker.ts"),
+    name: "namespace worker",
+    maxOldGenerationSizeMb: 32,
+  });
+
+  /** Starts the thread, so that the first pod does not wait for it. */
+  start(): Promise<void> {
+    return this.#worker.start();
+  }
+
+  async create(request: NamespaceRequest): Promise<void> {
+    for (const path of Object.values(request.pins)) checkPin(path);
+    await this.#worker.call("create", request);
+  }
+
+  async release(pinPath: string): Promise<void> {
+    checkPin(pinPath);
+    await this.#worker.call("release", pinPath);
+  }
+
+  /** Ends the thread as a crash would: calls are answered Unavailable, the next starts a new one. */
+  terminate(): void {
+    this.#worker.terminate();
+  }
+
+  [Symbol.dispose](): void {
+    this.#worker[Symbol.dispose]();
+  }
+}
+
+function checkPin(path: string): void {
+  if (!path.startsWith("/") || path.endsWith("/") || /\0|(?:^|\/)\.{1,2}(?:\/|$)/.test(path)) {
+    throw new InvalidArgumentError(`Namespace pin ${shown(path)} is not an absolute plain path`, {
+      value: path,
+    });
+  }
+}

@@ -1,0 +1,97 @@
+/** Annotations of the specification: our record for tools, and what may pass to the OCI runtime. @module */
+import type { SpecInputs } from "./spec_inputs.ts";
+import { seccompRequest } from "./seccomp_request.ts";
+
+const PREFIX = "io.kubernetes.cri-o.";
+
+/**
+ * Keys that act on the host when they reach an OCI runtime or systemd (CVE-2024-3154), or that would
+ * forge our own record: not even an allow-list lets them pass.
+ */
+const NEVER: readonly string[] = [
+  "org.systemd.property.",
+  "org.criu.",
+  "run.oci.",
+  "module.wasm.",
+  "io.container.",
+  PREFIX,
+];
+
+/** The container's record with CRI-O's keys, and the annotations that the handler's list lets pass. */
+export function buildAnnotations(inputs: SpecInputs): Record<string, string> {
+  return { ...forwardedAnnotations(inputs), ...recordAnnotations(inputs) };
+}
+
+/**
+ * Those of pod and container, the container's winning, whose key is listed exactly or as
+ * `<listed>/<container name>`; nothing is matched by prefix (CVE-2023-6476).
+ */
+export function forwardedAnnotations(
+  { sandbox, container, defaults }: Pick<SpecInputs, "sandbox" | "container" | "defaults">,
+): Record<string, string> {
+  const suffix = `/${container.metadata?.name ?? ""}`;
+  const allowed = new Set(
+    defaults.allowedAnnotations
+      .flatMap((key) => [key, `${key}${suffix}`])
+      .filter((key) => !NEVER.some((prefix) => key.startsWith(prefix))),
+  );
+  return Object.fromEntries(
+    Object.entries({ ...sandbox.annotations, ...container.annotations })
+      .filter(([key]) => allowed.has(key))
+      .sort(([a], [b]) => (a < b ? -1 : 1)),
+  );
+}
+
+function recordAnnotations(inputs: SpecInputs): Record<string, string> {
+  const { container, record, files } = inputs;
+  const seccomp = seccompRequest(container.linux?.securityContext);
+  const entries: Record<string, string> = {
+    Annotations: JSON.stringify(container.annotations),
+    ContainerID: inputs.containerId,
+    ContainerType: "container",
+    Created: rfc3339(record.createdAtNs),
+    Image: container.image?.userSpecifiedImage || container.image?.image || "",
+    ImageName: record.imageName,
+    ImageRef: record.imageId,
+    ImageRepoDigests: record.repoDigests.join(","),
+    Labels: JSON.stringify(container.labels),
+    LogPath: record.logPath,
+    Metadata: JSON.stringify(container.metadata ?? {}),
+    MountPoint: inputs.rootfs,
+    Name: record.name,
+    ResolvPath: files.resolvConf ?? "",
+    SandboxID: inputs.sandboxId,
+    SandboxName: record.sandboxName,
+    SeccompProfilePath: seccomp.kind === "localhost"
+      ? seccomp.path
+      : { "unstated": "", "unconfined": "Unconfined", "runtime-default": "RuntimeDefault" }[
+        seccomp.kind
+      ],
+    Stdin: String(container.stdin),
+    StdinOnce: String(container.stdinOnce),
+    TTY: String(container.tty),
+    Volumes: JSON.stringify(volumes(inputs)),
+  };
+  record.ips.forEach((ip, index) => (entries[`IP.${index}`] = ip));
+  return {
+    "io.container.manager": "cri-o",
+    ...Object.fromEntries(Object.entries(entries).map(([key, value]) => [PREFIX + key, value])),
+  };
+}
+
+function volumes({ container, mounts }: SpecInputs): unknown[] {
+  return mounts.map((mount, index) => ({
+    container_path: mount.containerPath,
+    host_path: mount.hostPath,
+    readonly: mount.readonly,
+    recursive_read_only: mount.recursiveReadOnly,
+    propagation: container.mounts[index]?.propagation ?? 0,
+    selinux_relabel: container.mounts[index]?.selinuxRelabel ?? false,
+  }));
+}
+
+/** Nanoseconds since the epoch as RFC 3339 with nine digits. */
+function rfc3339(ns: bigint): string {
+  const seconds = new Date(Number(ns / 1_000_000_000n) * 1000).toISOString().slice(0, 19);
+  return `${seconds}.${(ns % 1_000_000_000n).toString().padStart(9, "0")}Z`;
+}

@@ -1,0 +1,35 @@
+/** Container specifications, purely computed. @module */
+export { appArmorProfile } from "./apparmor.ts";
+export { CAPABILITIES, capabilitiesOfMask } from "./capabilities.ts";
+export { completedGroup, completedPasswd } from "./passwd_entry.ts";
+export { hostnameFile, hostsFile, podHostname, resolvConfFile } from "./pod_files.ts";
+export { processArgs, workingDirectory } from "./process.ts";
+export {
+  decodeSpec,
+  encodeSpec,
+  type RuntimeSpec,
+  type SpecInteger,
+  specInteger,
+  type SpecProcess,
+  type SpecRlimit,
+  type SpecSeccomp,
+} from "./runtime_spec.ts";
+export { builtinProfile, parseSeccompProfile, type SeccompProfile } from "./seccomp.ts";
+export { type SeccompRequest, seccompRequest } from "./seccomp_request.ts";
+export { parseSignal, SIGTERM, stopSignalOf } from "./signals.ts";
+export { buildSpec } from "./spec_builder.ts";
+export type {
+  DeviceNode,
+  NamespaceChoice,
+  NodeFacts,
+  ResolvedDevice,
+  ResolvedMount,
+  SpecDefaults,
+  SpecFiles,
+  SpecInputs,
+  SpecNamespaces,
+  SpecRecord,
+} from "./spec_inputs.ts";
+export { type PodSysctls, podSysctls, type SysctlInputs } from "./sysctls.ts";
+export { refuseUnimplemented } from "./unimplemented.ts";
+export { type ResolvedUser, resolveUser, type UserRequest, userRequest } from "./user.ts";

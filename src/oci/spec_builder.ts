@@ -1,0 +1,63 @@
+/**
+ * A container's OCI runtime specification, from the request, the image and the node, purely: the
+ * whole security posture can be read here and in the golden files beside the test.
+ *
+ * @module
+ */
+import { buildAnnotations } from "./annotations.ts";
+import { buildDevices } from "./devices.ts";
+import { buildResources } from "./linux_resources.ts";
+import { buildKernelPaths } from "./masked_paths.ts";
+import { buildMounts, isRootReadOnly } from "./mounts.ts";
+import { buildNamespaces } from "./namespaces.ts";
+import { buildProcess } from "./process.ts";
+import type { RuntimeSpec } from "./runtime_spec.ts";
+import { buildSeccomp } from "./seccomp.ts";
+import { seccompRequest } from "./seccomp_request.ts";
+import type { SpecInputs } from "./spec_inputs.ts";
+import { refuseUnimplemented } from "./unimplemented.ts";
+
+/**
+ * @throws {InvalidArgumentError} a field of the request is wrong; names it
+ * @throws {FailedPreconditionError} the node cannot give what is asked for
+ * @throws {UnimplementedError} a field has no effect yet; names it
+ */
+export function buildSpec(inputs: SpecInputs): RuntimeSpec {
+  const { container, node } = inputs;
+  refuseUnimplemented(container, node);
+  const security = container.linux?.securityContext;
+  const process = buildProcess(inputs);
+  const { mounts, rootfsPropagation } = buildMounts(inputs);
+  const { devices, rules } = buildDevices(inputs);
+  const seccomp = buildSeccomp({
+    request: seccompRequest(security),
+    available: node.seccomp,
+    runtimeDefault: inputs.seccomp.runtimeDefault,
+    localhost: inputs.seccomp.localhost,
+    architecture: node.architecture,
+    capabilities: process.capabilities.bounding,
+  });
+  const resources = buildResources({
+    request: container.linux?.resources,
+    node,
+    defaults: inputs.defaults,
+  });
+  return {
+    ociVersion: "1.0.2",
+    process,
+    root: { path: inputs.rootfs, readonly: isRootReadOnly(inputs) },
+    // In the host's UTS namespace the name is not ours to set.
+    ...(inputs.namespaces.uts.kind === "host" ? {} : { hostname: inputs.hostname }),
+    mounts,
+    annotations: buildAnnotations(inputs),
+    linux: {
+      namespaces: buildNamespaces(inputs),
+      cgroupsPath: inputs.cgroupPath,
+      resources: { devices: rules, ...resources },
+      ...(devices.length === 0 ? {} : { devices }),
+      ...(seccomp === undefined ? {} : { seccomp }),
+      ...buildKernelPaths(security),
+      ...(rootfsPropagation === undefined ? {} : { rootfsPropagation }),
+    },
+  };
+}

@@ -68,7 +68,10 @@ export function databaseError(error: unknown, doing: string, path: string): Saur
   }
 }
 
-/** True for a full disk as SQLite and as the kernel tell it. */
+/** True for a full disk or quota as SQLite, the kernel and Deno tell it. */
 export function isDiskFull(error: unknown): boolean {
-  return error instanceof SauropodError && error.details.code === "ENOSPC";
+  const code = error instanceof SauropodError
+    ? error.details.code
+    : (error as { code?: unknown } | null)?.code;
+  return code === "ENOSPC" || code === "EDQUOT";
 }

@@ -1,0 +1,283 @@
+/**
+ * A node for tests: the real server as a process of its own, with root, run root, socket, CNI
+ * configuration, bridge and cgroup parent that nobody else uses, and a look at what is left of it.
+ *
+ * @module
+ */
+import { connectCri, type CriClient } from "./cri_client.ts";
+import { residueOf } from "./residue.ts";
+
+const TOP = new URL("../../", import.meta.url).pathname;
+
+export interface TestNodeOptions {
+  /** Lines for `[sauropod.image]` and others, appended to the configuration. */
+  readonly extraConfig?: string;
+  /** Root on a file system of the test's own instead of the temporary folder. */
+  readonly root?: string;
+}
+
+export interface ServerStart {
+  /** `--fault-gate`. */
+  readonly faultGate?: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+let serial = 0;
+
+/** A place where servers are started one after the other over the same state. */
+export class TestNode implements AsyncDisposable {
+  readonly directory: string;
+  readonly root: string;
+  readonly runRoot: string;
+  readonly socket: string;
+  readonly logDir: string;
+  readonly configPath: string;
+  readonly bridge: string;
+  /** Every pod of the test goes below it. */
+  readonly cgroupParent: string;
+  readonly leases: string;
+  #server: RunningServer | undefined;
+
+  private constructor(directory: string, options: TestNodeOptions) {
+    const tag = `${Deno.pid.toString(36)}${serial++}`;
+    this.directory = directory;
+    this.root = options.root ?? `${directory}/root`;
+    this.runRoot = `${directory}/run`;
+    this.socket = `${directory}/sock/sauropod.sock`;
+    this.logDir = `${directory}/logs`;
+    this.configPath = `${directory}/sauropod.toml`;
+    this.bridge = `srp${tag}`.slice(0, 15);
+    this.cgroupParent = `/sauropod-test-${tag}`;
+    this.leases = `${directory}/leases`;
+  }
+
+  static async make(options: TestNodeOptions = {}): Promise<TestNode> {
+    const directory = await Deno.makeTempDir({ prefix: "sauropod-node-" });
+    const node = new TestNode(directory, options);
+    await node.#writeFiles(options.extraConfig ?? "");
+    return node;
+  }
+
+  /** Starts the server; it answers when this returns. */
+  async start(start: ServerStart = {}): Promise<RunningServer> {
+    const server = await RunningServer.start(this, start);
+    this.#server = server;
+    return server;
+  }
+
+  /** Starts a server that is expected to die or to refuse; resolves when it answers or has ended. */
+  async launch(start: ServerStart = {}): Promise<RunningServer> {
+    const server = RunningServer.spawn(this, start);
+    this.#server = server;
+    await Promise.race([server.answers(), server.ended]);
+    return server;
+  }
+
+  /** Everything of this node's that is still on the host. Empty after all pods were removed. */
+  async residue(): Promise<string[]> {
+    return await residueOf(this);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#server?.[Symbol.asyncDispose]();
+    await cleanUp(this);
+  }
+
+  async #writeFiles(extra: string): Promise<void> {
+    const { directory } = this;
+    for (const name of ["run", "logs", "cni", "leases", "namespaces", "exits", "attach"]) {
+      await Deno.mkdir(`${directory}/${name}`, { recursive: true, mode: 0o700 });
+    }
+    await Deno.mkdir(this.root, { recursive: true, mode: 0o700 });
+    const subnet = `10.${64 + (Deno.pid % 64)}.${serial % 256}.0/24`;
+    await Deno.writeTextFile(
+      `${directory}/cni/10-test.conflist`,
+      JSON.stringify({
+        cniVersion: "1.0.0",
+        name: `test-${this.bridge}`,
+        plugins: [
+          {
+            type: "bridge",
+            bridge: this.bridge,
+            isGateway: true,
+            ipMasq: false,
+            ipam: {
+              type: "host-local",
+              dataDir: this.leases,
+              ranges: [[{ subnet }]],
+              routes: [{ dst: "0.0.0.0/0" }],
+            },
+          },
+        ],
+      }),
+    );
+    await Deno.writeTextFile(
+      `${directory}/policy.json`,
+      JSON.stringify({ default: [{ type: "insecureAcceptAnything" }] }),
+    );
+    await Deno.writeTextFile(
+      `${directory}/registries.conf`,
+      "unqualified-search-registries = []\n",
+    );
+    await Deno.writeTextFile(
+      this.configPath,
+      `[sauropod]
+root = "${this.root}"
+runroot = "${this.runRoot}"
+log_dir = "${this.logDir}"
+storage_driver = "overlay"
+
+[sauropod.api]
+listen = "${this.socket}"
+
+[sauropod.runtime]
+default_runtime = "runc"
+cgroup_manager = "cgroupfs"
+namespaces_dir = "${directory}/namespaces"
+container_exits_dir = "${directory}/exits"
+container_attach_socket_dir = "${directory}/attach"
+
+[sauropod.runtime.runtimes.runc]
+runtime_path = "${await which("runc")}"
+runtime_root = "${this.runRoot}/runc"
+monitor_path = "${await which("conmon")}"
+monitor_env = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+
+[sauropod.image]
+signature_policy = "${directory}/policy.json"
+
+[sauropod.network]
+network_dir = "${directory}/cni"
+plugin_dirs = ["/usr/lib/cni"]
+${extra}
+`,
+    );
+  }
+}
+
+/** One server process of a node. */
+export class RunningServer implements AsyncDisposable {
+  readonly pid: number;
+  readonly client: CriClient;
+  /** Exit status, when it has ended. */
+  readonly ended: Promise<Deno.CommandStatus>;
+  readonly logPath: string;
+  readonly #child: Deno.ChildProcess;
+
+  private constructor(child: Deno.ChildProcess, client: CriClient, logPath: string) {
+    this.#child = child;
+    this.pid = child.pid;
+    this.client = client;
+    this.ended = child.status;
+    this.logPath = logPath;
+  }
+
+  static spawn(node: TestNode, start: ServerStart): RunningServer {
+    const logPath = `${node.directory}/server.log`;
+    const args = ["serve", "--config", node.configPath];
+    args.push("--registries-conf", `${node.directory}/registries.conf`);
+    if (start.faultGate !== undefined) args.push("--fault-gate", start.faultGate);
+    const [program, first] = serverCommand();
+    // The shell gives way to the server, so that its pid is the one that tests kill.
+    const child = new Deno.Command("/bin/sh", {
+      args: [
+        "-c",
+        'log=$1; shift; exec "$@" >>"$log" 2>&1',
+        "sh",
+        logPath,
+        program,
+        ...first,
+        ...args,
+      ],
+      stdin: "null",
+      env: { NO_COLOR: "1", ...start.env },
+    }).spawn();
+    return new RunningServer(child, connectCri(node.socket), logPath);
+  }
+
+  static async start(node: TestNode, start: ServerStart): Promise<RunningServer> {
+    const server = RunningServer.spawn(node, start);
+    const answered = await Promise.race([
+      server.answers().then(() => true),
+      server.ended.then(() => false),
+    ]);
+    if (!answered) {
+      throw new Error(`the server ended: ${await Deno.readTextFile(server.logPath)}`);
+    }
+    return server;
+  }
+
+  /** Resolves once Version is answered. */
+  async answers(): Promise<void> {
+    for (;;) {
+      try {
+        await this.client.runtime.version({}, { timeoutMs: 2_000 });
+        return;
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        if (await isSettled(this.ended)) return;
+      }
+    }
+  }
+
+  /** kill -9, reaped when it resolves. */
+  async kill(): Promise<void> {
+    try {
+      this.#child.kill("SIGKILL");
+    } catch {
+      // It has ended already.
+    }
+    await this.ended;
+    this.client[Symbol.dispose]();
+  }
+
+  /** SIGTERM, and its exit status. */
+  async stop(): Promise<Deno.CommandStatus> {
+    try {
+      this.#child.kill("SIGTERM");
+    } catch {
+      // It has ended already.
+    }
+    const status = await this.ended;
+    this.client[Symbol.dispose]();
+    return status;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}
+
+/** `dist/sauropod` if it was built (or named by SAUROPOD_BINARY), else the source. */
+export function serverCommand(): [string, string[]] {
+  const binary = Deno.env.get("SAUROPOD_BINARY") ?? `${TOP}dist/sauropod`;
+  try {
+    Deno.statSync(binary);
+    return [binary, []];
+  } catch {
+    return [Deno.execPath(), ["run", "-A", "--quiet", "--no-check", `${TOP}main.ts`]];
+  }
+}
+
+async function isSettled(promise: Promise<unknown>): Promise<boolean> {
+  const pending = Symbol();
+  return await Promise.race([promise, Promise.resolve(pending)]) !== pending;
+}
+
+async function which(program: string): Promise<string> {
+  for (const directory of (Deno.env.get("PATH") ?? "").split(":").concat("/usr/sbin", "/sbin")) {
+    try {
+      if ((await Deno.stat(`${directory}/${program}`)).isFile) return `${directory}/${program}`;
+    } catch {
+      // Not here.
+    }
+  }
+  throw new Error(`${program} is not installed`);
+}
+
+/** Takes away what a failed test left, newest layer first, and the node's folder. */
+async function cleanUp(node: TestNode): Promise<void> {
+  const { endLeftovers } = await import("./residue.ts");
+  await endLeftovers(node);
+  await Deno.remove(node.directory, { recursive: true });
+}

@@ -49,7 +49,9 @@ export function parseDuration(text: string): number | undefined {
   for (const [, amount, unit] of match[2]!.matchAll(/([\d.]+)(ns|us|µs|μs|ms|s|m|h)/g)) {
     millis += Number(amount) * UNIT_MS[unit!]!;
   }
-  return match[1] === "-" ? -millis : millis;
+  // To the nanosecond: 2.922 ms from 2922us, not what the floats of the sum make of it.
+  const rounded = Math.round(millis * 1e6) / 1e6;
+  return match[1] === "-" ? -rounded : rounded;
 }
 
 /** A duration as text that {@link parseDuration} reads back to the same number of nanoseconds. */

@@ -14,6 +14,8 @@ export interface TestNodeOptions {
   readonly extraConfig?: string;
   /** Root on a file system of the test's own instead of the temporary folder. */
   readonly root?: string;
+  /** `host:port` of registries that speak plain HTTP. */
+  readonly insecureRegistries?: readonly string[];
 }
 
 export interface ServerStart {
@@ -54,7 +56,7 @@ export class TestNode implements AsyncDisposable {
   static async make(options: TestNodeOptions = {}): Promise<TestNode> {
     const directory = await Deno.makeTempDir({ prefix: "sauropod-node-" });
     const node = new TestNode(directory, options);
-    await node.#writeFiles(options.extraConfig ?? "");
+    await node.#writeFiles(options);
     return node;
   }
 
@@ -83,7 +85,7 @@ export class TestNode implements AsyncDisposable {
     await cleanUp(this);
   }
 
-  async #writeFiles(extra: string): Promise<void> {
+  async #writeFiles({ extraConfig = "", insecureRegistries = [] }: TestNodeOptions): Promise<void> {
     const { directory } = this;
     for (const name of ["run", "logs", "cni", "leases", "namespaces", "exits", "attach"]) {
       await Deno.mkdir(`${directory}/${name}`, { recursive: true, mode: 0o700 });
@@ -149,7 +151,7 @@ signature_policy = "${directory}/policy.json"
 [sauropod.network]
 network_dir = "${directory}/cni"
 plugin_dirs = ["/usr/lib/cni"]
-${extra}
+${extraConfig}
 `,
     );
   }

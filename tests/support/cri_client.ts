@@ -8,24 +8,30 @@ import { type CallOptions, Client, credentials, type ServiceError } from "@grpc/
 import { ImageServiceDefinition, RuntimeServiceDefinition } from "../../src/proto/mod.ts";
 
 interface Codec {
-  create(base?: never): unknown;
+  fromPartial(base: never): unknown;
   encode(message: never): { finish(): Uint8Array };
   decode(input: Uint8Array): unknown;
 }
 
 type Definition = typeof RuntimeServiceDefinition | typeof ImageServiceDefinition;
 
-type RequestOf<M> = M extends { readonly requestType: { create(base?: infer B): unknown } } ? B
-  : never;
-type ResponseOf<M> = M extends { readonly responseType: { decode(...args: never[]): infer T } } ? T
+type MessageOf<C> = C extends { decode(...args: never[]): infer T } ? T : never;
+
+type Partially<T> = T extends bigint | Uint8Array | string | number | boolean | undefined ? T
+  : T extends readonly (infer U)[] ? readonly Partially<U>[]
+  : { readonly [K in keyof T]?: Partially<T[K]> };
+
+type MethodOf<D extends Definition, Name> = Name extends keyof D["methods"]
+  ? D["methods"][Name] extends { requestType: unknown; responseType: unknown } ? D["methods"][Name]
+  : never
   : never;
 
 /** The unary methods of a service, as functions from a partial request to the response. */
 type Calls<D extends Definition> = {
   readonly [Name in keyof D["methods"]]: (
-    request?: RequestOf<D["methods"][Name]>,
+    request?: Partially<MessageOf<MethodOf<D, Name>["requestType"]>>,
     options?: { readonly timeoutMs?: number; readonly signal?: AbortSignal },
-  ) => Promise<ResponseOf<D["methods"][Name]>>;
+  ) => Promise<MessageOf<MethodOf<D, Name>["responseType"]>>;
 };
 
 export interface CriClient extends Disposable {
@@ -64,7 +70,7 @@ function callsOf<D extends Definition>(client: Client, definition: D): Calls<D> 
           path,
           (message: unknown) => Buffer.from(requestType.encode(message as never).finish()),
           (bytes: Uint8Array) => responseType.decode(bytes),
-          requestType.create(request as never),
+          requestType.fromPartial(request as never),
           callOptions,
           (error: ServiceError | null, response: unknown) =>
             error ? reject(error) : resolve(response),

@@ -119,7 +119,9 @@ export class TestNode implements AsyncDisposable {
     );
     await Deno.writeTextFile(
       `${directory}/registries.conf`,
-      "unqualified-search-registries = []\n",
+      insecureRegistries.map((location) =>
+        `[[registry]]\nlocation = "${location}"\ninsecure = true\n`
+      ).join("\n"),
     );
     await Deno.writeTextFile(
       this.configPath,

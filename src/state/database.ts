@@ -7,7 +7,7 @@
  * @module
  */
 import { DatabaseSync } from "node:sqlite";
-import { FailedPreconditionError } from "../errors/mod.ts";
+import { errorMessage, FailedPreconditionError, InternalError } from "../errors/mod.ts";
 import { DamagedDatabase, databaseError, isDamage } from "./_sqlite_errors.ts";
 
 /** How a schema of version `version - 1` becomes one of `version`; runs inside the one transaction. */
@@ -55,18 +55,29 @@ export interface OpenedDatabase {
  * @throws {InternalError} the file cannot be opened or migrated for another reason
  */
 export function openDatabase(options: OpenOptions): OpenedDatabase {
+  const { path } = options;
   try {
-    return openChecked(options);
+    const opened = openChecked(options);
+    if (opened.kind === "opened") return opened;
+    const { reason, setAside } = opened;
+    const again = openChecked(options);
+    if (again.kind === "opened") {
+      return { database: again.database, origin: { kind: "damaged", reason, setAside } };
+    }
+    throw new InternalError(`The new database ${path} is damaged at once: ${again.reason}`, {
+      path,
+      remedy: "check the disk",
+    });
   } catch (error) {
-    if (!isDamage(error)) throw databaseError(error, `Cannot open the database`, options.path);
-    const reason = error instanceof Error ? error.message : String(error);
-    const setAside = setAsideDatabase(options.path);
-    const { database } = openChecked(options);
-    return { database, origin: { kind: "damaged", reason, setAside } };
+    throw databaseError(error, "Cannot open the database", path);
   }
 }
 
-function openChecked(options: OpenOptions): OpenedDatabase {
+type Attempt =
+  | ({ readonly kind: "opened" } & OpenedDatabase)
+  | { readonly kind: "damaged"; readonly reason: string; readonly setAside: string };
+
+function openChecked(options: OpenOptions): Attempt {
   const { path, busyTimeoutMs } = options;
   makePrivate(path);
   const database = new DatabaseSync(path, { timeout: busyTimeoutMs });
@@ -78,10 +89,13 @@ function openChecked(options: OpenOptions): OpenedDatabase {
     const known = options.migrations.at(-1)?.version ?? 0;
     if (version > known) throw newerSchema(path, version, known);
     if (version > 0) quickCheck(database);
-    return { database, origin: migrate(database, options, version) };
+    return { kind: "opened", database, origin: migrate(database, options, version) };
   } catch (error) {
+    // Renamed before it is closed: closing removes the log by its name, and it may be of use.
+    const setAside = isDamage(error) ? setAsideDatabase(path) : undefined;
     database.close();
-    throw error;
+    if (setAside === undefined) throw error;
+    return { kind: "damaged", reason: errorMessage(error), setAside };
   }
 }
 
@@ -146,7 +160,7 @@ function backUp(database: DatabaseSync, path: string, version: number): string {
   return backup;
 }
 
-/** Renames a database that no connection has open, and what belongs to it; returns the new path. */
+/** Renames a database and what belongs to it; returns the new path. */
 function setAsideDatabase(path: string): string {
   const target = `${path}.damaged-${new Date().toISOString().replaceAll(/[:.]/g, "-")}`;
   for (const suffix of ["", "-wal", "-shm"]) {

@@ -5,7 +5,15 @@
  * @module
  */
 import { isErrno, ResourceExhaustedError } from "../errors/mod.ts";
-import { AT_EMPTY_PATH, type Fd, type Kernel, O_CREAT, O_NOFOLLOW, O_RDWR } from "../sys/mod.ts";
+import {
+  AT_EMPTY_PATH,
+  type Fd,
+  type Kernel,
+  O_APPEND,
+  O_CREAT,
+  O_NOFOLLOW,
+  O_RDWR,
+} from "../sys/mod.ts";
 import { type Logger, silentLogger } from "../telemetry/mod.ts";
 import { isDiskFull } from "./_sqlite_errors.ts";
 import type { SpaceReleaser } from "./pod_records.ts";
@@ -61,7 +69,7 @@ export class SpaceReserve implements SpaceReleaser, Disposable {
     this.#floorBytes = BigInt(options.floorBytes ?? 16 << 20);
     this.#floorInodes = BigInt(options.floorInodes ?? 256);
     this.#log = options.log ?? silentLogger;
-    this.#file = options.kernel.open(options.path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
+    this.#file = options.kernel.open(options.path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW, 0o600);
     const stat = options.kernel.statx(this.#file.number, "", AT_EMPTY_PATH);
     this.#held = stat.blocks512 * 512n >= this.#sizeBytes;
     this.#holdIfRoom();

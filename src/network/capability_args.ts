@@ -1,0 +1,50 @@
+/** `runtimeConfig`: what the runtime tells a plugin that declares a capability (CNI conventions). @module */
+import { UnimplementedError } from "../errors/mod.ts";
+import type { JsonObject, JsonValue } from "../model/mod.ts";
+import { bandwidthOf } from "./bandwidth.ts";
+import type { CniList, CniPlugin } from "./cni_list.ts";
+import type { AttachRequest } from "./networks.ts";
+
+const POD_ANNOTATIONS = "io.kubernetes.cri.pod-annotations";
+
+/** Values of all capabilities that this pod has something for, by capability. */
+export type CapabilityArgs = ReadonlyMap<string, JsonValue>;
+
+/**
+ * @throws {InvalidArgumentError} a bandwidth annotation is malformed
+ * @throws {UnimplementedError} host ports are asked for and no plugin of the list opens them
+ */
+export function capabilityArgs(list: CniList, request: AttachRequest): CapabilityArgs {
+  const args = new Map<string, JsonValue>();
+  if (request.portMappings.length > 0) {
+    if (!list.plugins.some(({ capabilities }) => capabilities.has("portMappings"))) {
+      throw new UnimplementedError(
+        `Host ports are asked for, but no plugin of network "${list.name}" has the portMappings capability`,
+        {
+          field: "config.port_mappings",
+          remedy: "add the portmap plugin to the network's configuration",
+        },
+      );
+    }
+    args.set(
+      "portMappings",
+      request.portMappings.map(({ protocol, containerPort, hostPort, hostIp }) => ({
+        protocol,
+        containerPort,
+        hostPort,
+        ...(hostIp === "" ? {} : { hostIP: hostIp }),
+      })),
+    );
+  }
+  const bandwidth = bandwidthOf(request.annotations);
+  if (bandwidth !== undefined) args.set("bandwidth", bandwidth);
+  if (request.cgroupParent !== "") args.set("cgroupPath", request.cgroupParent);
+  args.set(POD_ANNOTATIONS, { ...request.annotations });
+  return args;
+}
+
+/** The part of the arguments that one plugin declared, undefined if it is empty. */
+export function runtimeConfigOf(plugin: CniPlugin, args: CapabilityArgs): JsonObject | undefined {
+  const declared = [...args].filter(([name]) => plugin.capabilities.has(name));
+  return declared.length === 0 ? undefined : Object.fromEntries(declared);
+}

@@ -4,7 +4,11 @@
  *
  * @module
  */
+import { isIP } from "node:net";
+import { InvalidArgumentError, shown } from "../errors/mod.ts";
 import {
+  AF_INET,
+  AF_INET6,
   S_IFBLK,
   S_IFCHR,
   S_IFDIR,
@@ -130,6 +134,33 @@ export function* decodeDirents(
     if (name !== "." && name !== "..") yield { name, type };
     at += length;
   }
+}
+
+/** `sockaddr_in` or `sockaddr_in6` of an IP address. @throws {InvalidArgumentError} it is none */
+export function encodeSocketAddress(address: string, port: number): Uint8Array<ArrayBuffer> {
+  const version = isIP(address);
+  const bytes = new Uint8Array(version === 4 ? 16 : 28);
+  view(bytes).setUint16(0, version === 4 ? AF_INET : AF_INET6, true);
+  view(bytes).setUint16(2, port);
+  if (version === 4) bytes.set(address.split(".").map(Number), 4);
+  else if (version === 6) bytes.set(ipv6Bytes(address), 8);
+  else {
+    throw new InvalidArgumentError(`${shown(address)} is not an IP address`, { value: address });
+  }
+  return bytes;
+}
+
+/** The URL parser writes any form of an IPv6 address as hexadecimal groups. */
+function ipv6Bytes(address: string): number[] {
+  const text = new URL(`http://[${address}]`).hostname.slice(1, -1);
+  const [head = "", tail] = text.split("::");
+  const groups = (part: string) => part === "" ? [] : part.split(":");
+  const [left, right] = [groups(head), groups(tail ?? "")];
+  const zeros = Array(8 - left.length - right.length).fill("0");
+  return [...left, ...zeros, ...right].flatMap((group) => {
+    const value = parseInt(group, 16);
+    return [value >> 8, value & 0xff];
+  });
 }
 
 export function encodeEpollEvent(events: number, data: bigint): Uint8Array<ArrayBuffer> {

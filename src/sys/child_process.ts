@@ -5,6 +5,7 @@
  * @module
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
 import process from "node:process";
 import type { Readable, Writable } from "node:stream";
 import {
@@ -84,9 +85,17 @@ export class NodeProcessRunner implements ProcessRunner {
   }
 
   spawn(command: SpawnCommand): SpawnedProcess {
-    const stdio = command.stdio.map((entry) => entry === "null" ? "ignore" : entry);
-    const child = start(command, stdio, command.detached ?? false);
-    return { pid: child.pid ?? -1, ended: endingOf(child) };
+    // Above standard error, "ignore" would leave the descriptor closed instead of giving /dev/null.
+    const devNull = command.stdio.includes("null", 3) ? openSync("/dev/null", "r+") : undefined;
+    try {
+      const stdio = command.stdio.map((entry, index) =>
+        entry !== "null" ? entry : index < 3 ? "ignore" : devNull ?? "ignore"
+      );
+      const child = start(command, stdio, command.detached ?? false);
+      return { pid: child.pid ?? -1, ended: endingOf(child) };
+    } finally {
+      if (devNull !== undefined) closeSync(devNull);
+    }
   }
 }
 

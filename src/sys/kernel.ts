@@ -82,6 +82,7 @@ export interface Kernel {
   pread(fd: number, into: Uint8Array, offset: bigint): number;
   /** One `write(2)`; may be short. */
   write(fd: number, bytes: Uint8Array): number;
+  /** Flag `AT_EMPTY_PATH` with an empty path: of `dirFd` itself. */
   statx(dirFd: number, path: string, flags: number): FileStat;
   statfs(path: string): FileSystemStat;
   fstatfs(fd: number): FileSystemStat;
@@ -154,6 +155,8 @@ export interface Kernel {
   socket(domain: number, type: number, protocol: number): Fd;
   /** Connects a unix socket of any type; paths over 107 bytes go through /proc/self/fd. */
   connectUnix(fd: number, path: string): void;
+  /** Connects a TCP socket to an IP address; returns while a non-blocking one is still connecting. */
+  connectTcp(fd: number, address: string, port: number): void;
   peerCredentials(fd: number): PeerCredentials;
   setCloexec(fd: number, on: boolean): void;
   setNonblocking(fd: number, on: boolean): void;

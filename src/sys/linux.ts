@@ -30,6 +30,7 @@ import {
   encodeDevice,
   encodeEpollEvent,
   encodeOpenHow,
+  encodeSocketAddress,
   encodeTimes,
   EPOLL_EVENT_SIZE,
   STATFS_SIZE,
@@ -510,6 +511,19 @@ class LinuxKernel implements Kernel {
     new DataView(address.buffer).setUint16(0, 1, true);
     address.set(cPath(path), 2);
     this.#check("connect", () => shown(path), (c) => c.connect(fd, address, address.length));
+  }
+
+  connectTcp(fd: number, address: string, port: number): void {
+    const bytes = encodeSocketAddress(address, port);
+    try {
+      this.#check(
+        "connect",
+        () => `${address} port ${port}`,
+        (c) => c.connect(fd, bytes, bytes.length),
+      );
+    } catch (error) {
+      if ((error as { code?: string }).code !== "EINPROGRESS") throw error;
+    }
   }
 
   peerCredentials(fd: number): PeerCredentials {

@@ -51,6 +51,7 @@ export { NodeProcessRunner } from "./child_process.ts";
 export { parseProcessStat, type ProcessStat, ProcTable } from "./process_table.ts";
 export { PidfdWatcher, type PidfdWatcherOptions } from "./process_watcher.ts";
 export { closeDebuggerPort } from "./debugger_port.ts";
+export { sealDescriptors } from "./seal_descriptors.ts";
 
 // Kernel events and descriptors on the event loop
 export type {

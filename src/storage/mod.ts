@@ -1,0 +1,26 @@
+/** Layers and root file systems: what other rooms may use of the storage. @module */
+export { BlobStatusError } from "./blob_status_error.ts";
+export type {
+  LayerApplication,
+  LayerCompression,
+  LayerProgress,
+  LayerRecord,
+  LayerSource,
+  LayerStore,
+} from "./layers.ts";
+export type { FileSystemUsage, SnapshotRequest, Snapshots } from "./snapshots.ts";
+export { createLayerStore, type LayerStack, type LayerStoreOptions } from "./layer_store.ts";
+export { LAYER_DIRECTORY, type LayerDirectory, layerDirectoryType } from "./layer_directory.ts";
+export { LayerPaths } from "./layer_paths.ts";
+export { DEFAULT_UNPACK_LIMITS, MAX_LAYERS, type UnpackLimits } from "./limits.ts";
+export { createOverlaySnapshots, type OverlaySnapshotsOptions } from "./overlay.ts";
+export {
+  SNAPSHOT_DIRECTORY,
+  SNAPSHOT_MOUNT,
+  snapshotDirectoryType,
+  snapshotIntent,
+  snapshotMountType,
+  snapshotPayload,
+  type SnapshotResource,
+} from "./snapshot_resources.ts";
+export { StorageWorkers, type StorageWorkersOptions } from "./storage_workers.ts";

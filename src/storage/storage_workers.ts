@@ -1,0 +1,96 @@
+/**
+ * The threads of the storage: some that unpack layers, one for walks, removals and syncs.
+ *
+ * @module
+ */
+import { ReplyOf, RequestOf, WorkerChannel, WorkerPool, workerUrl } from "../sys/mod.ts";
+import type { LayerProgress } from "./layers.ts";
+import type { DiskOperations, UnpackOperations } from "./storage_operations.ts";
+import type { UnpackReply, UnpackRequest } from "./unpacking.ts";
+
+export interface UnpackOptions {
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: LayerProgress) => void;
+}
+
+export interface StorageWorkersOptions {
+  /** Threads that unpack; the number of processors by default. */
+  readonly unpackers?: number;
+}
+
+/** Streams at a time on one thread: while one waits for the network the other unpacks. */
+const STREAMS_A_THREAD = 2;
+
+export class StorageWorkers implements Disposable {
+  readonly #unpackers: WorkerPool<UnpackOperations>;
+  readonly #disk: WorkerChannel<DiskOperations>;
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(options: StorageWorkersOptions = {}) {
+    const size = options.unpackers ?? navigator.hardwareConcurrency;
+    this.#free = size * STREAMS_A_THREAD;
+    this.#unpackers = new WorkerPool<UnpackOperations>({
+      url: workerUrl(import.meta.url, "./unpack_worker.ts"),
+      name: "The unpack worker",
+      size,
+      maxInFlight: STREAMS_A_THREAD,
+    });
+    this.#disk = new WorkerChannel<DiskOperations>({
+      url: workerUrl(import.meta.url, "./disk_worker.ts"),
+      name: "The disk worker",
+    });
+  }
+
+  /** Starts the threads, so that the first pull need not wait for them. */
+  async start(): Promise<void> {
+    await Promise.all([this.#unpackers.start(), this.#disk.start()]);
+  }
+
+  /** Unpacks one layer as soon as a thread is free, in the order of the calls. */
+  async unpack(request: UnpackRequest, options: UnpackOptions): Promise<UnpackReply> {
+    await this.#acquire();
+    try {
+      return await this.#unpackers.call("unpack", request, {
+        signal: options.signal,
+        onEvent: options.onProgress,
+      });
+    } finally {
+      this.#release();
+    }
+  }
+
+  disk<Name extends keyof DiskOperations & string>(
+    name: Name,
+    request: RequestOf<DiskOperations, Name>,
+  ): Promise<ReplyOf<DiskOperations, Name>> {
+    return this.#disk.call(name, request);
+  }
+
+  /** Ends all threads; what they were doing is answered `UnavailableError`, and later calls start new ones. */
+  terminate(): void {
+    this.#unpackers.terminate();
+    this.#disk.terminate();
+  }
+
+  [Symbol.dispose](): void {
+    this.#unpackers[Symbol.dispose]();
+    this.#disk[Symbol.dispose]();
+  }
+
+  #acquire(): Promise<void> {
+    if (this.#free > 0) {
+      this.#free--;
+      return Promise.resolve();
+    }
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#waiting.push(resolve);
+    return promise;
+  }
+
+  #release(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#free++;
+    else next();
+  }
+}

@@ -1,0 +1,15 @@
+/** Worker that unpacks layers; see {@link UnpackOperations}. @module */
+import { CLONE_FS } from "../sys/constants.ts";
+import { createLinuxKernel } from "../sys/linux.ts";
+import { serveWorker } from "../sys/mod.ts";
+import type { UnpackOperations } from "./storage_operations.ts";
+import { unpack } from "./unpacking.ts";
+
+const kernel = createLinuxKernel();
+// The umask is shared by all threads until this; files get the modes that their archive says.
+kernel.unshare(CLONE_FS);
+kernel.umask(0);
+
+serveWorker<UnpackOperations>({
+  unpack: (request, { signal, emit }) => unpack(request, { kernel, signal, onProgress: emit }),
+});

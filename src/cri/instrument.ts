@@ -1,0 +1,155 @@
+/**
+ * What happens around every handler: bounded decoding, readiness, the caller's deadline as a signal,
+ * one log line, and errors as gRPC statuses.
+ *
+ * @module
+ */
+import type { handleServerStreamingCall, handleUnaryCall, status } from "@grpc/grpc-js";
+import { once } from "node:events";
+import {
+  CancelledError,
+  DeadlineExceededError,
+  errorMessage,
+  UnavailableError,
+} from "../errors/mod.ts";
+import type { Clock } from "../model/mod.ts";
+import type { Logger } from "../telemetry/mod.ts";
+import { type Decoder, decodeRequest } from "./decode_request.ts";
+import { type Encoder, encodeResponse } from "./encode_response.ts";
+import { grpcStatus } from "./grpc_status.ts";
+import { LONGEST_TIMER_MS } from "./limits.ts";
+import type { CallContext, StreamHandler, UnaryHandler } from "./methods.ts";
+
+/** Why calls cannot be served at the moment; undefined when they can. */
+export type Readiness = () => string | undefined;
+
+/** Told of every finished call, for metrics. */
+export interface CallObserver {
+  finished(method: string, durationMs: number, code: status): void;
+}
+
+export interface InstrumentOptions {
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly readiness: Readiness;
+  readonly observer?: CallObserver;
+  /** Largest answer. */
+  readonly sendLimitBytes: number;
+}
+
+export interface InstrumentedMethod<Request, Response> {
+  readonly name: string;
+  readonly requestType: Decoder<Request>;
+  readonly responseType: Encoder<Response>;
+}
+
+/** The part of a server call that unary and streaming calls share. */
+interface ServerCall {
+  getDeadline(): Date | number;
+  on(event: "cancelled", listener: () => void): unknown;
+}
+
+/** Asked for while the runtime is not ready yet: they tell a client that it is there. */
+const ALWAYS_SERVED: ReadonlySet<string> = new Set(["Version", "Status"]);
+/** Called by every kubelet each second or so; a line for each would bury all others. */
+const POLLED =
+  /^(?:Version|Status|List|Stream|ImageFsInfo|ImageStatus|ContainerStatus|PodSandboxS)/;
+
+/** Wraps the handlers of one server. */
+export class Instrument {
+  readonly #options: InstrumentOptions;
+
+  constructor(options: InstrumentOptions) {
+    this.#options = options;
+  }
+
+  unary<Request, Response>(
+    method: InstrumentedMethod<Request, Response>,
+    handler: UnaryHandler<Request, Response>,
+  ): handleUnaryCall<Uint8Array, Uint8Array> {
+    return async (call, answer) => {
+      const failure = await this.#run(method, call, call.request, async (request, context) => {
+        const response = await handler(request, context);
+        answer(null, encodeResponse(method.responseType, response, this.#options.sendLimitBytes));
+      });
+      if (failure !== undefined) answer(failure);
+    };
+  }
+
+  streaming<Request, Response>(
+    method: InstrumentedMethod<Request, Response>,
+    handler: StreamHandler<Request, Response>,
+  ): handleServerStreamingCall<Uint8Array, Uint8Array> {
+    return async (call) => {
+      const failure = await this.#run(method, call, call.request, async (request, context) => {
+        for await (const message of handler(request, context)) {
+          context.signal.throwIfAborted();
+          // A slow reader must not make this process hold the whole stream.
+          const bytes = encodeResponse(method.responseType, message, this.#options.sendLimitBytes);
+          if (!call.write(bytes)) await once(call, "drain", { signal: context.signal });
+        }
+        call.end();
+      });
+      if (failure !== undefined) call.emit("error", failure);
+    };
+  }
+
+  /** The status to fail the call with, undefined after success. Never rejects. */
+  async #run<Request>(
+    method: InstrumentedMethod<Request, unknown>,
+    call: ServerCall,
+    bytes: Uint8Array,
+    work: (request: Request, context: CallContext) => Promise<void>,
+  ): Promise<{ code: status; details: string } | undefined> {
+    const { clock, log, observer, readiness } = this.#options;
+    const started = clock.monotonicMs();
+    using caller = callerOf(call);
+    const callLog = log.with({ method: method.name });
+    try {
+      const obstacle = ALWAYS_SERVED.has(method.name) ? undefined : readiness();
+      if (obstacle !== undefined) {
+        throw new UnavailableError(`Could not serve ${method.name}: ${obstacle}`, {
+          remedy: "repeat the call in a moment",
+        });
+      }
+      const request = decodeRequest(method.requestType, bytes);
+      await work(request, { signal: caller.signal, log: callLog });
+      const durationMs = clock.monotonicMs() - started;
+      observer?.finished(method.name, durationMs, 0);
+      const fields = { durationMs: Math.round(durationMs * 10) / 10 };
+      if (POLLED.test(method.name)) callLog.debug("Call answered", fields);
+      else callLog.info("Call answered", fields);
+      return undefined;
+    } catch (error) {
+      const durationMs = clock.monotonicMs() - started;
+      const { code, details, foreseen } = grpcStatus(error);
+      observer?.finished(method.name, durationMs, code);
+      const fields = { code, error, durationMs: Math.round(durationMs * 10) / 10 };
+      if (foreseen) callLog.warn("Call failed", fields);
+      else {callLog.error("Call failed for an unforeseen reason", {
+          ...fields,
+          stack: stackOf(error),
+        });}
+      return { code, details };
+    }
+  }
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? error.stack ?? error.message : errorMessage(error);
+}
+
+/** A signal that fires with the caller's deadline or its going away. */
+function callerOf(call: ServerCall): Disposable & { readonly signal: AbortSignal } {
+  const controller = new AbortController();
+  call.on("cancelled", () => controller.abort(new CancelledError("The client has gone")));
+  const deadline = Number(call.getDeadline());
+  // A deadline is a wall clock time at the client's side of the library: only its distance counts.
+  const timer = Number.isFinite(deadline)
+    ? setTimeout(
+      () => controller.abort(new DeadlineExceededError("The client's deadline has passed")),
+      Math.min(Math.max(0, deadline - Date.now()), LONGEST_TIMER_MS),
+    )
+    : undefined;
+  return { signal: controller.signal, [Symbol.dispose]: () => clearTimeout(timer) };
+}

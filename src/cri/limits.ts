@@ -1,0 +1,79 @@
+/**
+ * What a request may carry at most, each with its reason. They stop a request that could exhaust
+ * this process or the kernel; none is a matter of taste, and no pod that the API server admits
+ * comes near one.
+ *
+ * @module
+ */
+
+export interface Limit {
+  /** As it stands in the error message. */
+  readonly name: string;
+  readonly max: number;
+  readonly unit: "bytes" | "entries";
+  readonly reason: string;
+}
+
+function bytes(name: string, max: number, reason: string): Limit {
+  return { name, max, unit: "bytes", reason };
+}
+
+function entries(name: string, max: number, reason: string): Limit {
+  return { name, max, unit: "entries", reason };
+}
+
+/** Largest request, as the kubelet's own limit for what it sends and receives. */
+export const RECEIVE_LIMIT_BYTES = 16 * 1024 * 1024;
+
+/**
+ * Tags and lengths read while decoding one request. A megabyte of empty list entries is half a
+ * million objects; without this, 16 MiB of them would end the process before any list is counted.
+ */
+export const DECODED_NUMBERS_LIMIT = 400_000;
+
+/** Longest deadline a timer can hold, in milliseconds: 24 days. Longer ones are cut to it. */
+export const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** An error's text is sent in a header, whose list Go clients cut at 16 KiB. */
+export const STATUS_TEXT_LIMIT_CHARACTERS = 3_000;
+
+const ARGUMENT_REASON = "the kernel's limit of one argument or variable, MAX_ARG_STRLEN";
+const PATH_REASON = "the kernel's limit of a path, PATH_MAX";
+
+export const LIMITS = {
+  id: bytes("id", 253, "an id has 64 characters, a name of the API server at most 253"),
+  name: bytes("name", 253, "the API server's limit of a name"),
+  hostname: bytes("hostname", 64, "the kernel's limit of a host name"),
+  path: bytes("path", 4095, PATH_REASON),
+  label: bytes("label", 4096, "a label's key and value together"),
+  labels: entries("labels", 2_000, "bounds what every list answer repeats"),
+  annotations: entries("annotations", 10_000, "bounds the record of a pod"),
+  annotationBytes: bytes(
+    "annotations",
+    1024 * 1024,
+    "four times the API server's limit of all annotations of an object",
+  ),
+  argument: bytes("argument", 131_071, ARGUMENT_REASON),
+  argumentBytes: bytes(
+    "arguments",
+    6 * 1024 * 1024,
+    "the kernel's limit of all arguments and variables of a process",
+  ),
+  argumentCount: entries("arguments", 65_536, "bounds the record of a container"),
+  mounts: entries("mounts", 4_096, "a mount namespace holds 100,000 mounts for all pods of a node"),
+  devices: entries("devices", 1_024, "bounds the device rules of a cgroup"),
+  portMappings: entries("port mappings", 4_096, "each is several rules in the host's firewall"),
+  dnsEntries: entries("DNS entries", 64, "the C library reads 3 servers; the API server admits 32"),
+  dnsEntry: bytes("DNS entry", 2_048, "the API server's limit of all search domains together"),
+  sysctls: entries("sysctls", 256, "each is a file to write while the pod starts"),
+  sysctl: bytes("sysctl", 4_096, "the kernel reads one page"),
+  capabilities: entries("capabilities", 128, "the kernel has 64 at most"),
+  groups: entries("supplemental groups", 65_536, "the kernel's limit, NGROUPS_MAX"),
+  maskedPaths: entries("masked or read-only paths", 1_024, "each is a mount"),
+  hugepageLimits: entries("huge page limits", 32, "no machine has as many page sizes"),
+  imageReference: bytes("image reference", 1_024, "a name of 255, a tag of 128, a digest of 135"),
+  credential: bytes("credential", 65_536, "a registry token of several kilobytes is common"),
+  userName: bytes("user name", 256, "the C library's limit of a login name"),
+  cpuset: bytes("CPU list", 4_096, "the kernel reads one page"),
+  filterLabels: entries("label selectors", 256, "each is compared with every pod"),
+} as const satisfies Record<string, Limit>;

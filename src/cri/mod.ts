@@ -1,0 +1,11 @@
+/** The Container Runtime Interface: its server and the adapters to the domain. @module */
+export { CriServer, type CriServerOptions } from "./server.ts";
+export { runtimeMethods, type RuntimeServiceOptions } from "./runtime_service.ts";
+export { imageMethods, type ImageServiceOptions } from "./image_service.ts";
+export type { NodeFacts, Obstacle } from "./node_status.ts";
+export type { HttpAnswer, HttpHandler, HttpRoutes } from "./http.ts";
+export type { CallObserver, Readiness } from "./instrument.ts";
+export type { ImageMethods, RuntimeMethods } from "./methods.ts";
+export { RECEIVE_LIMIT_BYTES } from "./limits.ts";
+export { socketPath } from "./unix_socket.ts";
+export { type GrpcStatus, grpcStatus } from "./grpc_status.ts";

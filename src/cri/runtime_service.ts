@@ -1,0 +1,181 @@
+/**
+ * The RuntimeService: validates, calls the domain, answers.
+ *
+ * @module
+ */
+import type { ContainerService, SandboxService } from "../pod/service.ts";
+import { EncodedList } from "./encoded_list.ts";
+import { required } from "./field_checks.ts";
+import { type RuntimeMethods, unimplemented } from "./methods.ts";
+import { type NodeFacts, runtimeConfigResponse, statusResponse } from "./node_status.ts";
+import { refuseUnsupportedContainer, refuseUnsupportedSandbox } from "./unsupported_fields.ts";
+import { validateArguments, validateCreateContainer } from "./validate_container.ts";
+import {
+  validateContainerFilter,
+  validateId,
+  validateSandboxFilter,
+  validateTimeoutMs,
+} from "./validate_references.ts";
+import { validateRunPodSandbox } from "./validate_sandbox.ts";
+
+export interface RuntimeServiceOptions {
+  readonly sandboxes: SandboxService;
+  readonly containers: ContainerService;
+  readonly node: NodeFacts;
+  /** Of this program: `1.37.0-dev`. */
+  readonly version: string;
+}
+
+/** The version of the kubelet's runtime API, which has never been another. */
+const KUBE_API_VERSION = "0.1.0";
+const RUNTIME_NAME = "sauropod";
+const RUNTIME_API_VERSION = "v1";
+
+/** Number of the repeated field of all list and stream answers. */
+const ITEMS = 1;
+/** Entries of one message of a stream: well below a client's limit of 16 MiB. */
+const STREAM_CHUNK = 3_000;
+
+export function runtimeMethods(options: RuntimeServiceOptions): RuntimeMethods {
+  return {
+    ...nodeMethods(options),
+    ...sandboxMethods(options.sandboxes),
+    ...containerMethods(options.containers),
+    ...LATER,
+  };
+}
+
+type NodeMethod = "version" | "status" | "runtimeConfig" | "updateRuntimeConfig";
+
+function nodeMethods({ node, version }: RuntimeServiceOptions): Pick<RuntimeMethods, NodeMethod> {
+  return {
+    version: () => ({
+      version: KUBE_API_VERSION,
+      runtimeName: RUNTIME_NAME,
+      runtimeVersion: version,
+      runtimeApiVersion: RUNTIME_API_VERSION,
+    }),
+    status: ({ verbose }) => statusResponse(node, verbose),
+    runtimeConfig: () => runtimeConfigResponse(node),
+    // The pod CIDR is for runtimes that write network configuration; here CNI's own files rule.
+    updateRuntimeConfig: () => ({}),
+  };
+}
+
+type SandboxMethod =
+  | "runPodSandbox"
+  | "stopPodSandbox"
+  | "removePodSandbox"
+  | "podSandboxStatus"
+  | "listPodSandbox"
+  | "streamPodSandboxes";
+
+function sandboxMethods(sandboxes: SandboxService): Pick<RuntimeMethods, SandboxMethod> {
+  return {
+    async runPodSandbox(request) {
+      const config = validateRunPodSandbox(request);
+      refuseUnsupportedSandbox("config", config);
+      const { runtimeHandler } = request;
+      return { podSandboxId: await sandboxes.run({ config, runtimeHandler }) };
+    },
+    async stopPodSandbox({ podSandboxId }) {
+      await sandboxes.stop(validateId("pod_sandbox_id", podSandboxId));
+      return {};
+    },
+    async removePodSandbox({ podSandboxId }) {
+      await sandboxes.remove(validateId("pod_sandbox_id", podSandboxId));
+      return {};
+    },
+    podSandboxStatus: ({ podSandboxId, verbose }) =>
+      sandboxes.status(validateId("pod_sandbox_id", podSandboxId), verbose),
+    listPodSandbox({ filter }) {
+      validateSandboxFilter(filter);
+      return new EncodedList(ITEMS, sandboxes.list(filter));
+    },
+    streamPodSandboxes({ filter }) {
+      validateSandboxFilter(filter);
+      return new EncodedList(ITEMS, sandboxes.list(filter)).chunks(STREAM_CHUNK);
+    },
+  };
+}
+
+type ContainerMethod =
+  | "createContainer"
+  | "startContainer"
+  | "stopContainer"
+  | "removeContainer"
+  | "listContainers"
+  | "streamContainers"
+  | "containerStatus"
+  | "execSync"
+  | "reopenContainerLog";
+
+function containerMethods(containers: ContainerService): Pick<RuntimeMethods, ContainerMethod> {
+  return {
+    async createContainer(request) {
+      const config = validateCreateContainer(request);
+      refuseUnsupportedContainer("config", config);
+      return { containerId: await containers.create({ sandbox: request.podSandboxId, config }) };
+    },
+    async startContainer({ containerId }) {
+      await containers.start(validateId("container_id", containerId));
+      return {};
+    },
+    async stopContainer({ containerId, timeout }) {
+      const id = validateId("container_id", containerId);
+      await containers.stop(id, validateTimeoutMs("timeout", timeout));
+      return {};
+    },
+    async removeContainer({ containerId }) {
+      await containers.remove(validateId("container_id", containerId));
+      return {};
+    },
+    listContainers({ filter }) {
+      validateContainerFilter(filter);
+      return new EncodedList(ITEMS, containers.list(filter));
+    },
+    streamContainers({ filter }) {
+      validateContainerFilter(filter);
+      return new EncodedList(ITEMS, containers.list(filter)).chunks(STREAM_CHUNK);
+    },
+    containerStatus: ({ containerId, verbose }) =>
+      containers.status(validateId("container_id", containerId), verbose),
+    async execSync({ containerId, cmd, timeout }) {
+      const id = validateId("container_id", containerId);
+      required("cmd", cmd[0]);
+      validateArguments("cmd", cmd);
+      return await containers.execSync(id, cmd, validateTimeoutMs("timeout", timeout));
+    },
+    async reopenContainerLog({ containerId }) {
+      await containers.reopenLog(validateId("container_id", containerId));
+      return {};
+    },
+  };
+}
+
+const STREAMING = "use ExecSync; streaming comes later";
+const STATISTICS = "let the kubelet read cgroups (cAdvisor); statistics come later";
+const CHECKPOINT = "leave it out; checkpoint and restore come later";
+const RESOURCES = "make the pod anew with the limits it shall have";
+
+/** Methods that are registered, and refused by name until they are built. */
+const LATER = {
+  updateContainerResources: unimplemented("UpdateContainerResources", RESOURCES),
+  updatePodSandboxResources: unimplemented("UpdatePodSandboxResources", RESOURCES),
+  exec: unimplemented("Exec", STREAMING),
+  attach: unimplemented("Attach", STREAMING),
+  portForward: unimplemented("PortForward", STREAMING),
+  getContainerEvents: unimplemented("GetContainerEvents", "list containers instead"),
+  containerStats: unimplemented("ContainerStats", STATISTICS),
+  listContainerStats: unimplemented("ListContainerStats", STATISTICS),
+  streamContainerStats: unimplemented("StreamContainerStats", STATISTICS),
+  podSandboxStats: unimplemented("PodSandboxStats", STATISTICS),
+  listPodSandboxStats: unimplemented("ListPodSandboxStats", STATISTICS),
+  streamPodSandboxStats: unimplemented("StreamPodSandboxStats", STATISTICS),
+  listMetricDescriptors: unimplemented("ListMetricDescriptors", STATISTICS),
+  listPodSandboxMetrics: unimplemented("ListPodSandboxMetrics", STATISTICS),
+  streamPodSandboxMetrics: unimplemented("StreamPodSandboxMetrics", STATISTICS),
+  checkpointContainer: unimplemented("CheckpointContainer", CHECKPOINT),
+  checkpointPod: unimplemented("CheckpointPod", CHECKPOINT),
+  restorePod: unimplemented("RestorePod", CHECKPOINT),
+} satisfies Partial<RuntimeMethods>;

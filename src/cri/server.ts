@@ -1,0 +1,153 @@
+/**
+ * The CRI server: gRPC and HTTP/1.1 on one unix socket.
+ *
+ * @module
+ */
+import { Server as GrpcServer, ServerCredentials } from "@grpc/grpc-js";
+import { createServer, type Server as NetServer, type Socket } from "node:net";
+import type { Clock } from "../model/mod.ts";
+import { ImageServiceDefinition, RuntimeServiceDefinition } from "../proto/mod.ts";
+import type { Logger } from "../telemetry/mod.ts";
+import { createHttpServer, type HttpRoutes } from "./http.ts";
+import { type CallObserver, Instrument, type Readiness } from "./instrument.ts";
+import { RECEIVE_LIMIT_BYTES } from "./limits.ts";
+import type { ImageMethods, RuntimeMethods } from "./methods.ts";
+import { switchProtocol } from "./protocol_switch.ts";
+import { register } from "./registration.ts";
+import { listenAt, type ListeningPath, socketPath } from "./unix_socket.ts";
+
+export interface CriServerOptions {
+  /** Absolute path of the socket, or `unix:///path`. */
+  readonly listen: string;
+  readonly runtime: RuntimeMethods;
+  readonly image: ImageMethods;
+  readonly http: HttpRoutes;
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** Asked before each call; all are served if it is left out. */
+  readonly readiness?: Readiness;
+  readonly observer?: CallObserver;
+  /** Largest request; 16 MiB, or less if configured so. */
+  readonly receiveLimitBytes?: number;
+  /** Largest answer; 80 MiB unless configured otherwise. */
+  readonly sendLimitBytes?: number;
+}
+
+const DEFAULT_SEND_LIMIT_BYTES = 80 * 1024 * 1024;
+/** Calls under way in one connection; the kubelet has one worker for each of a few hundred pods. */
+const CALLS_PER_CONNECTION = 2_000;
+const DEFAULT_GRACE_MS = 4_000;
+
+/** A server that is listening. Disposing stops it without grace. */
+export class CriServer implements AsyncDisposable {
+  readonly path: string;
+  readonly #grpc: GrpcServer;
+  readonly #net: NetServer;
+  readonly #listening: ListeningPath;
+  readonly #sockets: ReadonlySet<Socket>;
+  readonly #log: Logger;
+  #stopped: Promise<void> | undefined;
+
+  private constructor(parts: {
+    grpc: GrpcServer;
+    net: NetServer;
+    listening: ListeningPath;
+    sockets: ReadonlySet<Socket>;
+    log: Logger;
+  }) {
+    this.path = parts.listening.path;
+    this.#grpc = parts.grpc;
+    this.#net = parts.net;
+    this.#listening = parts.listening;
+    this.#sockets = parts.sockets;
+    this.#log = parts.log;
+  }
+
+  /**
+   * Listens and serves.
+   *
+   * @throws {InvalidArgumentError} {@link CriServerOptions.listen} cannot be a socket's path
+   * @throws {FailedPreconditionError} another server answers there
+   * @throws {UnavailableError} the socket could not be made
+   */
+  static async listen(options: CriServerOptions): Promise<CriServer> {
+    const grpc = grpcServer(options);
+    const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
+    const http = createHttpServer(options.http, options.log);
+    const sockets = new Set<Socket>();
+    const net = createServer((socket) => {
+      sockets.add(socket);
+      socket.once("close", () => sockets.delete(socket));
+      switchProtocol(socket, {
+        grpc: (connection) => injector.injectConnection(connection),
+        http: (connection) => http.emit("connection", connection),
+      });
+    });
+    const listening = await listenAt(net, socketPath(options.listen));
+    options.log.info("Serving the Container Runtime Interface", { path: listening.path });
+    return new CriServer({ grpc, net, listening, sockets, log: options.log });
+  }
+
+  /**
+   * Accepts nothing new, lets calls under way finish for `graceMs`, then cuts them. Resolves when
+   * every connection is closed. Containers are none of its business and go on.
+   */
+  stop(graceMs: number = DEFAULT_GRACE_MS): Promise<void> {
+    this.#stopped ??= this.#stop(graceMs);
+    return this.#stopped;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop(0);
+  }
+
+  async #stop(graceMs: number): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#net.close(() => resolve()));
+    await this.#listening[Symbol.asyncDispose]();
+    const drained = new Promise<boolean>((resolve) =>
+      // Sends GOAWAY to every client and waits for its calls.
+      this.#grpc.tryShutdown(() => resolve(true))
+    );
+    if (!(await within(graceMs, drained))) {
+      this.#log.warn("Cutting calls that did not finish", { graceMs });
+      this.#grpc.forceShutdown();
+    }
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+  }
+}
+
+function grpcServer(options: CriServerOptions): GrpcServer {
+  const { log, clock, readiness, observer } = options;
+  const server = new GrpcServer({
+    "grpc.max_receive_message_length": options.receiveLimitBytes ?? RECEIVE_LIMIT_BYTES,
+    // Answers are measured before they reach the library, to be refused in our words.
+    "grpc.max_send_message_length": -1,
+    "grpc.max_concurrent_streams": CALLS_PER_CONNECTION,
+    // A registry of every connection that nothing here reads.
+    "grpc.enable_channelz": 0,
+  });
+  const instrument = new Instrument({
+    log,
+    clock,
+    readiness: readiness ?? (() => undefined),
+    sendLimitBytes: options.sendLimitBytes ?? DEFAULT_SEND_LIMIT_BYTES,
+    ...(observer === undefined ? {} : { observer }),
+  });
+  register(server, RuntimeServiceDefinition, options.runtime, instrument);
+  register(server, ImageServiceDefinition, options.image, instrument);
+  return server;
+}
+
+/** True if `done` came first. */
+async function within(timeoutMs: number, done: Promise<boolean>): Promise<boolean> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const timeout = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), timeoutMs);
+  });
+  try {
+    return await Promise.race([done, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

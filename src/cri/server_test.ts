@@ -1,0 +1,356 @@
+import assert from "node:assert/strict";
+import { connect } from "node:net";
+import { status } from "@grpc/grpc-js";
+import { UnavailableError } from "../errors/mod.ts";
+import { RuntimeServiceDefinition } from "../proto/mod.ts";
+import { serverOptions, startTestServer, TestClient } from "./_test_server.ts";
+import { CriServer } from "./server.ts";
+
+const POD = {
+  config: { metadata: { name: "web", namespace: "default", uid: "u-1", attempt: 0 } },
+};
+
+Deno.test("Version, Status and RuntimeConfig answer over the socket", async () => {
+  await using started = await startTestServer();
+  using client = new TestClient(started.path);
+  const version = await client.call("version", {});
+  assert.deepEqual(version, {
+    version: "0.1.0",
+    runtimeName: "sauropod",
+    runtimeVersion: "1.37.0-test",
+    runtimeApiVersion: "v1",
+  });
+  const answer = await client.call("status", { verbose: true });
+  assert.deepEqual(
+    answer.status?.conditions.map(({ type, status }) => [type, status]),
+    [["RuntimeReady", true], ["NetworkReady", false]],
+  );
+  assert.deepEqual(answer.runtimeHandlers.map(({ name }) => name), ["", "crun", "runc"]);
+  assert.deepEqual(JSON.parse(answer.info["config"] ?? ""), { sandboxImage: "" });
+  const { linux } = await client.call("runtimeConfig", {});
+  assert.equal(linux?.cgroupDriver, 1);
+});
+
+Deno.test("Every method of both services is registered", async () => {
+  await using started = await startTestServer();
+  using client = new TestClient(started.path);
+  const later = [];
+  for (const { name, responseStream } of Object.values(RuntimeServiceDefinition.methods)) {
+    if (responseStream) continue;
+    const path = `/runtime.v1.RuntimeService/${name}`;
+    const details = await client.raw(path, new Uint8Array()).then(() => "", (e) => e.details);
+    assert.doesNotMatch(details, /does not implement/i);
+    if (/ is not implemented yet; remedy: /.test(details)) later.push(name);
+  }
+  assert.equal(later.length, 14);
+  for (const stream of ["streamContainerStats", "getContainerEvents"] as const) {
+    await assert.rejects(client.stream(stream, {}), { code: status.UNIMPLEMENTED });
+  }
+});
+
+Deno.test("A list is joined from messages that were encoded before", async () => {
+  await using started = await startTestServer();
+  using client = new TestClient(started.path);
+  assert.deepEqual(await client.call("listPodSandbox", {}), { items: [] });
+  const { podSandboxId } = await client.call("runPodSandbox", POD);
+  const { items } = await client.call("listPodSandbox", {});
+  assert.deepEqual(items.map(({ id, metadata }) => [id, metadata?.name]), [[podSandboxId, "web"]]);
+  const streamed = await client.stream("streamPodSandboxes", {});
+  assert.deepEqual(streamed.flatMap(({ podSandboxes }) => podSandboxes), items);
+});
+
+Deno.test("500 calls, GOAWAY, and further calls on a new connection", async () => {
+  await using started = await startTestServer();
+  for (let round = 0; round < 3; round++) {
+    using client = new TestClient(started.path);
+    for (let i = 0; i < 500; i++) await client.call("version", {});
+  }
+  using again = new TestClient(started.path);
+  assert.equal((await again.call("version", {})).runtimeName, "sauropod");
+});
+
+Deno.test("200 calls at the same time are all answered", async () => {
+  await using started = await startTestServer();
+  using client = new TestClient(started.path);
+  const ids = await Promise.all(
+    Array.from({ length: 200 }, () => client.call("runPodSandbox", POD)),
+  );
+  assert.equal(new Set(ids.map(({ podSandboxId }) => podSandboxId)).size, 200);
+});
+
+Deno.test("A request over 16 MiB is RESOURCE_EXHAUSTED and the connection goes on", async () => {
+  await using started = await startTestServer();
+  using client = new TestClient(started.path);
+  const path = "/runtime.v1.RuntimeService/Version";
+  await assert.rejects(client.raw(path, new Uint8Array(16 * 1024 * 1024 + 1)), {
+    code: status.RESOURCE_EXHAUSTED,
+  });
+  assert.equal((await client.call("version", {})).runtimeName, "sauropod");
+});
+
+Deno.test("A request of millions of empty entries is refused before they are made", async () => {
+  await using started = await startTestServer();
+  using client = new TestClient(started.path);
+  // config (1) with 4 million empty mounts (field 7 of ContainerConfig), as config is field 2.
+  const mounts = new Uint8Array(8_000_000);
+  for (let i = 0; i < mounts.length; i += 2) mounts[i] = 0x3a;
+  const head = [0x12];
+  for (let length = mounts.length; length > 0; length >>>= 7) {
+    head.push((length & 0x7f) | (length > 0x7f ? 0x80 : 0));
+  }
+  const bytes = new Uint8Array(head.length + mounts.length);
+  bytes.set(head);
+  bytes.set(mounts, head.length);
+  await assert.rejects(client.raw("/runtime.v1.RuntimeService/CreateContainer", bytes), {
+    code: status.RESOURCE_EXHAUSTED,
+    details: /more than 200000 fields/,
+  });
+});
+
+Deno.test("Bytes that are no message are INVALID_ARGUMENT", async () => {
+  await using started = await startTestServer();
+  using client = new TestClient(started.path);
+  await assert.rejects(
+    client.raw("/runtime.v1.RuntimeService/RunPodSandbox", Uint8Array.from([0x0a, 0x7f, 1])),
+    { code: status.INVALID_ARGUMENT, details: /is not a runtime.v1 message/ },
+  );
+});
+
+Deno.test("An answer over the limit is RESOURCE_EXHAUSTED", async () => {
+  await using started = await startTestServer({
+    sandboxes: { list: () => [new Uint8Array(1000), new Uint8Array(1000)] },
+    options: { sendLimitBytes: 1500 },
+  });
+  using client = new TestClient(started.path);
+  await assert.rejects(client.call("listPodSandbox", {}), {
+    code: status.RESOURCE_EXHAUSTED,
+    details: /2006 bytes, more than the 1500/,
+  });
+});
+
+Deno.test("What a handler throws reaches the client with stage, field and remedy", async () => {
+  await using started = await startTestServer({
+    sandboxes: {
+      run: () => {
+        throw new UnavailableError("Could not attach the network podnet: plugin bridge failed", {
+          stage: "network attach",
+          remedy: "see the plugin's message",
+        });
+      },
+      stop: () => {
+        throw new TypeError("x is undefined");
+      },
+    },
+  });
+  using client = new TestClient(started.path);
+  await assert.rejects(client.call("runPodSandbox", POD), {
+    code: status.UNAVAILABLE,
+    details: "Could not attach the network podnet: plugin bridge failed; stage: network attach; " +
+      "remedy: see the plugin's message",
+  });
+  await assert.rejects(client.call("stopPodSandbox", { podSandboxId: "a" }), {
+    code: status.INTERNAL,
+    details: "Unforeseen error: x is undefined; the log has its origin",
+  });
+});
+
+Deno.test("While the runtime is not ready, only Version and Status are served", async () => {
+  let obstacle: string | undefined = "the pods of before are being looked for";
+  await using started = await startTestServer({ options: { readiness: () => obstacle } });
+  using client = new TestClient(started.path);
+  await client.call("version", {});
+  await client.call("status", {});
+  await assert.rejects(client.call("listContainers", {}), {
+    code: status.UNAVAILABLE,
+    details: /ListContainers: the pods of before/,
+  });
+  obstacle = undefined;
+  await client.call("listContainers", {});
+});
+
+Deno.test("The caller's deadline is the handler's signal", async () => {
+  const fired = Promise.withResolvers<unknown>();
+  await using started = await startTestServer({
+    images: {
+      pull: ({ signal }) => {
+        signal?.addEventListener("abort", () => fired.resolve(signal.reason));
+        return new Promise((_, reject) => {
+          signal?.addEventListener("abort", () => reject(signal.reason));
+        });
+      },
+    },
+  });
+  using client = new TestClient(started.path);
+  await assert.rejects(
+    client.call("pullImage", { image: { image: "busybox" } }, { deadlineMs: 200 }),
+    { code: status.DEADLINE_EXCEEDED },
+  );
+  assert.match(String(await fired.promise), /deadline has passed|client has gone/);
+});
+
+Deno.test("Clients that go away in the middle of anything do no harm", async () => {
+  await using started = await startTestServer();
+  for (
+    const bytes of [
+      "",
+      "P",
+      "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+      "PRI nonsense",
+      "GET /in",
+      "\0\0\0",
+    ]
+  ) {
+    const socket = connect(started.path);
+    await new Promise<void>((resolve) => socket.once("connect", () => resolve()));
+    if (bytes !== "") await new Promise((resolve) => socket.write(bytes, resolve));
+    socket.destroy();
+  }
+  const clients = Array.from({ length: 10 }, () => new TestClient(started.path));
+  const calls = clients.flatMap((client) =>
+    Array.from({ length: 10 }, () => client.call("runPodSandbox", POD).catch(() => {}))
+  );
+  for (const client of clients) client[Symbol.dispose]();
+  await Promise.all(calls);
+  using client = new TestClient(started.path);
+  await client.call("version", {});
+});
+
+Deno.test("The same socket serves HTTP/1.1", async () => {
+  await using started = await startTestServer();
+  assert.match(await get(started.path, "/info"), /200 OK[\s\S]*"storage_driver":"overlay"/);
+  assert.match(await get(started.path, "/info?x=1"), /200 OK/);
+  assert.match(await get(started.path, "/nothing"), /404 Not Found/);
+  assert.match(await get(started.path, "/__proto__"), /404 Not Found/);
+  assert.match(await get(started.path, "/%zz"), /400 Bad Request/);
+  assert.match(await get(started.path, "/info", "POST"), /405 Method Not Allowed/);
+});
+
+Deno.test("Directory and socket are for the owner and the group only", async () => {
+  await using started = await startTestServer();
+  const socket = await Deno.lstat(started.path);
+  assert.equal(socket.isSocket, true);
+  assert.equal((socket.mode ?? 0) & 0o777, 0o660);
+  const directory = await Deno.stat(`${started.directory}/run`);
+  assert.equal((directory.mode ?? 0) & 0o777, 0o700);
+  assert.deepEqual([...Deno.readDirSync(`${started.directory}/run`)].map(({ name }) => name), [
+    "cri.sock",
+  ]);
+});
+
+Deno.test("A socket that nobody answers on is replaced, one that is served is not", async () => {
+  await using started = await startTestServer();
+  const second = { ...serverOptions(), listen: started.path };
+  await assert.rejects(CriServer.listen(second), {
+    kind: "failed_precondition",
+    message: /another server answers there/,
+  });
+  using client = new TestClient(started.path);
+  await client.call("version", {});
+
+  const stale = `${started.directory}/run/stale.sock`;
+  // As a server that was killed leaves it.
+  const killed = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "eval",
+      "Deno.listen({transport: 'unix', path: Deno.args[0]}); Deno.kill(Deno.pid)",
+      stale,
+    ],
+    stderr: "inherit",
+  }).output();
+  assert.equal(killed.signal, "SIGTERM");
+  assert.equal((await Deno.lstat(stale)).isSocket, true);
+  await using replaced = await CriServer.listen({ ...second, listen: `unix://${stale}` });
+  using other = new TestClient(replaced.path);
+  await other.call("version", {});
+});
+
+Deno.test("Of two servers that start at once on a dead socket, one wins", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    const listen = `${directory}/cri.sock`;
+    const all = await Promise.allSettled(
+      Array.from({ length: 4 }, () => CriServer.listen({ ...serverOptions(), listen })),
+    );
+    const won = all.filter((result) => result.status === "fulfilled");
+    assert.equal(won.length, 1);
+    using client = new TestClient(listen);
+    await client.call("version", {});
+    await won[0]?.value.stop(0);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+Deno.test("A file that is no socket is not replaced, nor a path too long for one", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    await Deno.writeTextFile(`${directory}/file`, "precious");
+    await assert.rejects(CriServer.listen({ ...serverOptions(), listen: `${directory}/file` }), {
+      message: /no socket is there/,
+    });
+    assert.equal(await Deno.readTextFile(`${directory}/file`), "precious");
+    const listen = `${directory}/${"x".repeat(120)}`;
+    await assert.rejects(CriServer.listen({ ...serverOptions(), listen }), {
+      kind: "invalid_argument",
+    });
+    await assert.rejects(CriServer.listen({ ...serverOptions(), listen: "run/cri.sock" }), {
+      message: /not an absolute path/,
+    });
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+Deno.test("Stopping lets calls finish, refuses new ones and removes the socket", async () => {
+  const entered = Promise.withResolvers<void>();
+  const release = Promise.withResolvers<void>();
+  await using started = await startTestServer({
+    sandboxes: {
+      stop: async () => {
+        entered.resolve();
+        await release.promise;
+      },
+    },
+  });
+  using client = new TestClient(started.path);
+  const call = client.call("stopPodSandbox", { podSandboxId: "abc" });
+  await entered.promise;
+  const stopped = started.server.stop(30_000);
+  release.resolve();
+  await call;
+  await stopped;
+  await assert.rejects(Deno.lstat(started.path), Deno.errors.NotFound);
+});
+
+Deno.test("Stopping cuts calls that do not finish in time, and idle connections", async () => {
+  const entered = Promise.withResolvers<void>();
+  await using started = await startTestServer({
+    sandboxes: {
+      stop: () => {
+        entered.resolve();
+        return new Promise<void>(() => {});
+      },
+    },
+  });
+  using client = new TestClient(started.path);
+  const idle = connect(started.path);
+  idle.on("error", () => {});
+  const closed = new Promise((resolve) => idle.once("close", resolve));
+  const call = client.call("stopPodSandbox", { podSandboxId: "abc" });
+  const failed = assert.rejects(call);
+  await entered.promise;
+  await started.server.stop(100);
+  await failed;
+  await closed;
+});
+
+function get(path: string, target: string, method = "GET"): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(path);
+    let text = "";
+    socket.on("data", (bytes) => text += bytes.toString());
+    socket.once("end", () => resolve(text));
+    socket.once("error", reject);
+    socket.write(`${method} ${target} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+  });
+}

@@ -1,0 +1,182 @@
+/**
+ * Request fields that are known and valid but not built yet. A request that uses one is refused by
+ * name: running a pod without the isolation or the device it asked for would be worse. Building a
+ * feature removes its row.
+ *
+ * @module
+ */
+import { UnimplementedError } from "../errors/mod.ts";
+import {
+  type AuthConfig,
+  type ContainerConfig,
+  NamespaceMode,
+  type NamespaceOption,
+  type PodSandboxConfig,
+  type SecurityProfile,
+  SecurityProfile_ProfileType as ProfileType,
+  type SELinuxOption,
+} from "../proto/mod.ts";
+
+/** One thing that a `Subject` may ask for. */
+export interface UnsupportedField<Subject> {
+  /** Dotted, below the message that the table is for. */
+  readonly field: string;
+  /** True if the request asks for it. */
+  readonly used: (subject: Subject) => boolean;
+  readonly remedy: string;
+}
+
+/** What the tables read of a sandbox's and of a container's security context. */
+interface SecuritySubject {
+  readonly namespaceOptions: NamespaceOption | undefined;
+  readonly selinuxOptions: SELinuxOption | undefined;
+  readonly seccomp: SecurityProfile | undefined;
+  readonly apparmor: SecurityProfile | undefined;
+  readonly seccompProfilePath: string;
+}
+
+/** Old string fields: these two say nothing that is not done anyway. */
+const UNCONFINED: ReadonlySet<string> = new Set(["", "unconfined"]);
+
+const SECURITY: readonly UnsupportedField<SecuritySubject>[] = [
+  {
+    field: "namespace_options.pid",
+    used: ({ namespaceOptions: o }) => o?.pid === NamespaceMode.POD,
+    remedy: "use CONTAINER or NODE; a PID namespace shared by the pod comes later",
+  },
+  {
+    field: "namespace_options.pid",
+    used: ({ namespaceOptions: o }) => o?.pid === NamespaceMode.TARGET,
+    remedy: "use CONTAINER or NODE; joining another container's PID namespace comes later",
+  },
+  {
+    field: "namespace_options.userns_options",
+    used: ({ namespaceOptions: o }) => o?.usernsOptions?.mode === NamespaceMode.POD,
+    remedy: "use NODE (hostUsers: true); user namespaces come later",
+  },
+  {
+    field: "selinux_options",
+    used: ({ selinuxOptions: o }) =>
+      o !== undefined && [o.user, o.role, o.type, o.level].some((part) => part !== ""),
+    remedy: "leave seLinuxOptions out; SELinux comes later",
+  },
+  {
+    field: "seccomp",
+    used: ({ seccomp }) => seccomp?.profileType === ProfileType.Localhost,
+    remedy: "use RuntimeDefault or Unconfined; profiles from files come later",
+  },
+  {
+    field: "seccomp_profile_path",
+    used: ({ seccomp, seccompProfilePath }) =>
+      seccomp === undefined && !UNCONFINED.has(seccompProfilePath),
+    remedy: "use the field seccomp, which replaced it",
+  },
+  {
+    field: "apparmor",
+    used: ({ apparmor }) => apparmor?.profileType === ProfileType.Localhost,
+    remedy: "use RuntimeDefault or Unconfined; AppArmor profiles come later",
+  },
+];
+
+const SANDBOX: readonly UnsupportedField<PodSandboxConfig>[] = [
+  { field: "windows", used: (c) => c.windows !== undefined, remedy: "this is a Linux runtime" },
+];
+
+const CONTAINER: readonly UnsupportedField<ContainerConfig>[] = [
+  { field: "windows", used: (c) => c.windows !== undefined, remedy: "this is a Linux runtime" },
+  {
+    field: "devices",
+    used: (c) => c.devices.length > 0,
+    remedy: "use a privileged container; single devices come later",
+  },
+  {
+    field: "CDI_devices",
+    used: (c) => c.CDIDevices.length > 0,
+    remedy: "leave them out; the Container Device Interface comes later",
+  },
+  {
+    field: "mounts.image",
+    used: (c) => c.mounts.some(({ image }) => image !== undefined),
+    remedy: "leave the image volume out; it comes later",
+  },
+  {
+    field: "mounts.uidMappings",
+    used: (c) => c.mounts.some(({ uidMappings }) => uidMappings.length > 0),
+    remedy: "leave them out; ID-mapped mounts come with user namespaces",
+  },
+  {
+    field: "mounts.gidMappings",
+    used: (c) => c.mounts.some(({ gidMappings }) => gidMappings.length > 0),
+    remedy: "leave them out; ID-mapped mounts come with user namespaces",
+  },
+  {
+    field: "mounts.recursive_read_only",
+    used: (c) => c.mounts.some(({ recursiveReadOnly }) => recursiveReadOnly),
+    remedy: "set recursiveReadOnly to Disabled or IfPossible",
+  },
+  {
+    field: "mounts.mount_options",
+    used: (c) => c.mounts.some(({ mountOptions }) => mountOptions.length > 0),
+    remedy: "leave them out; mount options come later",
+  },
+  {
+    field: "linux.resources.unified",
+    used: (c) => Object.keys(c.linux?.resources?.unified ?? {}).length > 0,
+    remedy: "leave it out; keys of cgroup v2 come later",
+  },
+  {
+    field: "linux.security_context.capabilities.add_ambient_capabilities",
+    used: (c) => (c.linux?.securityContext?.capabilities?.addAmbientCapabilities.length ?? 0) > 0,
+    remedy: "leave them out; ambient capabilities come later",
+  },
+  {
+    field: "linux.security_context.apparmor_profile",
+    used: ({ linux }) => {
+      const context = linux?.securityContext;
+      return context !== undefined && context.apparmor === undefined &&
+        context.apparmorProfile.startsWith("localhost/");
+    },
+    remedy: "use runtime/default or unconfined; AppArmor profiles come later",
+  },
+];
+
+const AUTH: readonly UnsupportedField<AuthConfig>[] = (["identityToken", "registryToken"] as const)
+  .map((token) => ({
+    field: token === "identityToken" ? "identity_token" : "registry_token",
+    // Beside a password it is a second way to say the same, and the password is used.
+    used: (auth) => auth[token] !== "" && auth.username === "" && auth.auth === "",
+    remedy: "give username and password",
+  }));
+
+/** @throws {UnimplementedError} the configuration uses a field that is not built yet; names it */
+export function refuseUnsupportedSandbox(field: string, config: PodSandboxConfig): void {
+  refuse(field, config, SANDBOX);
+  const context = config.linux?.securityContext;
+  if (context !== undefined) refuse(`${field}.linux.security_context`, context, SECURITY);
+}
+
+/** @throws {UnimplementedError} as {@link refuseUnsupportedSandbox} */
+export function refuseUnsupportedContainer(field: string, config: ContainerConfig): void {
+  refuse(field, config, CONTAINER);
+  const context = config.linux?.securityContext;
+  if (context !== undefined) refuse(`${field}.linux.security_context`, context, SECURITY);
+}
+
+/** @throws {UnimplementedError} a way to authenticate that is not built yet */
+export function refuseUnsupportedAuth(field: string, auth: AuthConfig): void {
+  refuse(field, auth, AUTH);
+}
+
+function refuse<Subject>(
+  base: string,
+  subject: Subject,
+  table: readonly UnsupportedField<Subject>[],
+): void {
+  for (const { field, used, remedy } of table) {
+    if (!used(subject)) continue;
+    throw new UnimplementedError(`${base}.${field} is not implemented yet as requested`, {
+      field: `${base}.${field}`,
+      remedy,
+    });
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * Resource limits of pods and containers.
+ *
+ * @module
+ */
+import type { LinuxContainerResources } from "../proto/mod.ts";
+import { checkEach, checkLength, checkMap, checkRange, refuse } from "./field_checks.ts";
+import { LIMITS } from "./limits.ts";
+
+const INT64_MAX = 2n ** 63n - 1n;
+/** 0 leaves it out; else the kernel takes 1 ms to 1 s. */
+const CPU_PERIOD_USEC = { min: 1_000n, max: 1_000_000n };
+/** The kernel clamps to 2..262144; a 1 is what old clients send for "least". */
+const CPU_SHARES = { min: 0n, max: 262_144n };
+const OOM_SCORE = { min: -1_000n, max: 1_000n };
+const CPU_LIST =
+  /^(?:\d{1,6}(?:-\d{1,6}(?::\d{1,6}\/\d{1,6})?)?)(?:,\d{1,6}(?:-\d{1,6}(?::\d{1,6}\/\d{1,6})?)?)*$/;
+const PAGE_SIZE = /^[1-9]\d{0,6}[KMGT]B$/;
+
+/** @throws {InvalidArgumentError} out of the kernel's ranges, or not a CPU list or page size */
+export function validateResources(
+  field: string,
+  resources: LinuxContainerResources | undefined,
+): void {
+  if (resources === undefined) return;
+  if (resources.cpuPeriod !== 0n) {
+    checkRange(`${field}.cpu_period`, resources.cpuPeriod, CPU_PERIOD_USEC);
+  }
+  // Any negative quota means none; a positive one below 1 ms is refused by the kernel.
+  if (resources.cpuQuota > 0n) {
+    checkRange(`${field}.cpu_quota`, resources.cpuQuota, { min: 1_000n, max: INT64_MAX / 1_000n });
+  }
+  checkRange(`${field}.cpu_shares`, resources.cpuShares, CPU_SHARES);
+  checkRange(`${field}.memory_limit_in_bytes`, resources.memoryLimitInBytes, {
+    min: 0n,
+    max: INT64_MAX,
+  });
+  checkRange(`${field}.memory_swap_limit_in_bytes`, resources.memorySwapLimitInBytes, {
+    min: -1n,
+    max: INT64_MAX,
+  });
+  const { memoryLimitInBytes: memory, memorySwapLimitInBytes: swap } = resources;
+  if (memory > 0n && swap > 0n && swap < memory) {
+    refuse(`${field}.memory_swap_limit_in_bytes`, "is below the memory limit, which it includes", {
+      value: String(swap),
+      remedy: `give at least ${memory}`,
+    });
+  }
+  checkRange(`${field}.oom_score_adj`, resources.oomScoreAdj, OOM_SCORE);
+  validateCpuList(`${field}.cpuset_cpus`, resources.cpusetCpus);
+  validateCpuList(`${field}.cpuset_mems`, resources.cpusetMems);
+  checkEach(
+    `${field}.hugepage_limits`,
+    resources.hugepageLimits,
+    LIMITS.hugepageLimits,
+    (name, { pageSize }) => {
+      if (!PAGE_SIZE.test(pageSize)) {
+        refuse(`${name}.page_size`, "is not a page size", {
+          value: pageSize,
+          remedy: "write it as 2MB or 1GB",
+        });
+      }
+    },
+  );
+  checkMap(`${field}.unified`, resources.unified, {
+    count: LIMITS.sysctls,
+    entry: LIMITS.sysctl,
+  });
+  // Each key is a file name in the container's cgroup.
+  for (const key of Object.keys(resources.unified)) {
+    if (key.includes("/") || key.startsWith(".")) {
+      refuse(`${field}.unified`, "has a key that is no cgroup file", { value: key });
+    }
+  }
+}
+
+function validateCpuList(field: string, list: string): void {
+  if (list === "") return;
+  checkLength(field, list, LIMITS.cpuset);
+  if (!CPU_LIST.test(list)) {
+    refuse(field, "is not a list of numbers", { value: list, remedy: "write it as 0-3,7" });
+  }
+}

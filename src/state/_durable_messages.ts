@@ -44,4 +44,6 @@ export type DurableOperations = {
   commit: { request: readonly ImageChange[]; reply: ChangeResult[] | null };
   /** A passive checkpoint of another database: waits for nobody, and lets nobody wait. */
   checkpoint: { request: { readonly path: string }; reply: void };
+  /** Closes everything, with a last checkpoint. */
+  close: { request: null; reply: void };
 };

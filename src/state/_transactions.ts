@@ -1,7 +1,7 @@
 /** Transactions of one connection, with the codes that node:sqlite gives to prepared statements. @module */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { InternalError } from "../errors/mod.ts";
-import { databaseError } from "./_sqlite_errors.ts";
+import { databaseError, isDiskFull } from "./_sqlite_errors.ts";
 
 export class Transactions {
   readonly #database: DatabaseSync;
@@ -23,9 +23,37 @@ export class Transactions {
     return this.#database.isTransaction;
   }
 
-  /** All of what `act` writes, or nothing. `act` is synchronous and not nested. */
+  /**
+   * All of what `act` writes, or nothing. `act` is synchronous, not nested, and run twice when the disk
+   * is full: a checkpoint between lets the log be written from its beginning again.
+   */
   run<T>(act: () => T): T {
     if (this.open) throw new InternalError("A transaction was begun inside another");
+    try {
+      return this.#attempt(act);
+    } catch (error) {
+      if (!isDiskFull(error) || !this.checkpoint()) throw error;
+      return this.#attempt(act);
+    }
+  }
+
+  /**
+   * Moves the log into the database. Waits for the disk, which is acceptable for the one moment when
+   * nothing else can go on.
+   *
+   * @returns false if not all of it could be moved
+   */
+  checkpoint(): boolean {
+    try {
+      const row = this.#database.prepare("PRAGMA wal_checkpoint(PASSIVE)").get();
+      return row?.log === row?.checkpointed;
+    } catch {
+      // The database file itself has to grow, so only the reserve can help.
+      return false;
+    }
+  }
+
+  #attempt<T>(act: () => T): T {
     try {
       this.#begin.run();
       const result = act();

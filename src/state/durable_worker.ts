@@ -20,9 +20,11 @@ import { Transactions } from "./_transactions.ts";
 import { openDatabase, type OpenedDatabase } from "./database.ts";
 
 const BUSY_TIMEOUT_MS = 10_000;
+/** 1 MiB of log: a small part of the reserve, which must hold it when the disk is full. */
+const AUTO_CHECKPOINT_PAGES = 256;
 
 /** `images.db` as this thread has it open. */
-class ImageDatabase {
+class ImageDatabase implements Disposable {
   readonly #opened: OpenedDatabase;
   readonly #transactions: Transactions;
   readonly #tables: Readonly<Record<ImageTable, DocumentTable>>;
@@ -34,6 +36,7 @@ class ImageDatabase {
       migrations: IMAGES_MIGRATIONS,
       synchronous: "FULL",
       busyTimeoutMs: BUSY_TIMEOUT_MS,
+      autoCheckpointPages: AUTO_CHECKPOINT_PAGES,
     });
     const { database } = this.#opened;
     this.#transactions = new Transactions(database, path);
@@ -55,6 +58,10 @@ class ImageDatabase {
 
   commit(changes: readonly ImageChange[]): ChangeResult[] {
     return this.#transactions.run(() => changes.map((change) => this.#apply(change)));
+  }
+
+  [Symbol.dispose](): void {
+    this.#opened.database.close();
   }
 
   #apply(change: ImageChange): ChangeResult {
@@ -95,6 +102,12 @@ serveWorker<DurableOperations>({
   },
   commit: (changes) => images?.commit(changes) ?? null,
   checkpoint: ({ path }) => checkpoint(path),
+  close: () => {
+    images?.[Symbol.dispose]();
+    images = undefined;
+    for (const { database } of checkpointed.values()) database.close();
+    checkpointed.clear();
+  },
 });
 
 function checkpoint(path: string): void {

@@ -25,7 +25,7 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-export class DurableWriter implements Checkpointer, Disposable {
+export class DurableWriter implements Checkpointer, AsyncDisposable {
   readonly #channel = new WorkerChannel<DurableOperations>({
     url: workerUrl(import.meta.url, "./durable_worker.ts"),
     name: "durable worker",
@@ -66,8 +66,16 @@ export class DurableWriter implements Checkpointer, Disposable {
     this.#channel.terminate();
   }
 
-  [Symbol.dispose](): void {
-    this.#channel[Symbol.dispose]();
+  /** Closes the databases, after the commits under way, and ends the worker. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      await this.#channel.call("close", null);
+    } catch (error) {
+      // Its databases are closed by its death as well.
+      if (!(error instanceof UnavailableError)) throw error;
+    } finally {
+      this.#channel[Symbol.dispose]();
+    }
   }
 
   /** Never rejects. */

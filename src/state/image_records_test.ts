@@ -3,7 +3,7 @@ import { InternalError, UnavailableError } from "../errors/mod.ts";
 import { DurableWriter } from "./durable_writer.ts";
 import { ImageState } from "./image_records.ts";
 
-class Bench implements Disposable {
+class Bench implements AsyncDisposable {
   readonly directory = Deno.makeTempDirSync();
   readonly writer = new DurableWriter();
   readonly path = `${this.directory}/images.db`;
@@ -12,14 +12,14 @@ class Bench implements Disposable {
     return ImageState.open({ path: this.path, bootId: "boot-1", writer: this.writer });
   }
 
-  [Symbol.dispose](): void {
-    this.writer[Symbol.dispose]();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.writer[Symbol.asyncDispose]();
     Deno.removeSync(this.directory, { recursive: true });
   }
 }
 
 Deno.test("images and layers are there again after a new start", async () => {
-  using bench = new Bench();
+  await using bench = new Bench();
   const state = await bench.open();
   assert.equal(state.origin.kind, "created");
   await state.images.put("i1", { tags: ["a"] });
@@ -35,7 +35,7 @@ Deno.test("images and layers are there again after a new start", async () => {
 });
 
 Deno.test("the images' journal keeps intents in order and forgets them", async () => {
-  using bench = new Bench();
+  await using bench = new Bench();
   const { journal } = await bench.open();
   const rows = [];
   for (const name of ["a", "b", "c"]) rows.push(await journal.intend("pull-1", "layer", { name }));
@@ -56,7 +56,7 @@ Deno.test("the images' journal keeps intents in order and forgets them", async (
 });
 
 Deno.test("a commit of several changes is all or nothing", async () => {
-  using bench = new Bench();
+  await using bench = new Bench();
   const state = await bench.open();
   await assert.rejects(
     state.commit([
@@ -71,7 +71,7 @@ Deno.test("a commit of several changes is all or nothing", async () => {
 });
 
 Deno.test("writes at the same time share commits, and one that is wrong fails alone", async () => {
-  using bench = new Bench();
+  await using bench = new Bench();
   const state = await bench.open();
   const results = await Promise.allSettled([
     ...Array.from({ length: 50 }, (_, n) => state.layers.put(`layer-${n}`, { n })),
@@ -84,7 +84,7 @@ Deno.test("writes at the same time share commits, and one that is wrong fails al
 });
 
 Deno.test("a killed worker answers Unavailable, then works again and lost nothing acknowledged", async () => {
-  using bench = new Bench();
+  await using bench = new Bench();
   const state = await bench.open();
   const acknowledged = new Set<string>();
   let refused = 0;
@@ -116,7 +116,7 @@ Deno.test("a killed worker answers Unavailable, then works again and lost nothin
 });
 
 Deno.test("a database deleted while the worker has died is written again from the copy", async () => {
-  using bench = new Bench();
+  await using bench = new Bench();
   const state = await bench.open();
   await state.images.put("i1", { tags: ["a"] });
   await state.journal.intend("pull-1", "layer", { name: "a" });

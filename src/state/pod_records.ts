@@ -50,8 +50,8 @@ export interface PodTransaction {
   readonly journal: SyncJournal;
 }
 
-/** Commits between two checkpoints: about 4 MB of log. */
-const CHECKPOINT_EVERY = 512;
+/** Commits between two checkpoints: about 1 MB of log, a small part of the reserve. */
+const CHECKPOINT_EVERY = 128;
 /** Only a checkpoint's last moment or another program can hold the lock. */
 const BUSY_TIMEOUT_MS = 1000;
 
@@ -106,7 +106,7 @@ export class PodState implements AsyncDisposable {
 
   /**
    * Makes several changes of records and journal in one commit: all or nothing. `act` may be run
-   * twice, when the disk was full and the reserve made room.
+   * again, when the disk was full and a checkpoint or the reserve made room.
    *
    * @throws {ResourceExhaustedError} the disk is full and the reserve is used up
    */
@@ -142,6 +142,8 @@ export class PodState implements AsyncDisposable {
       return commit();
     } catch (error) {
       if (!isDiskFull(error) || this.#options.reserve?.release() !== true) throw error;
+      // While there is room, so that the log does not eat up the reserve.
+      this.#transactions.checkpoint();
       return commit();
     }
   }

@@ -135,7 +135,7 @@ async function sealed(body: Record<string, unknown>): Promise<string> {
 
 Deno.test("layers are filled in the same way, through the worker", () =>
   inDirectory(async (root) => {
-    using writer = new DurableWriter();
+    await using writer = new DurableWriter();
     const state = await ImageState.open({ path: `${root}/images.db`, bootId: "b", writer });
     const files = new RecordFiles({ directory: `${root}/layers`, kind: "layer", durable: true });
     const id = `sha256:${"ab".repeat(32)}`;

@@ -49,6 +49,9 @@ export interface SpaceReport {
   readonly availableInodes: bigint | null;
 }
 
+/** What SQLite needs for the -shm and -wal files of two databases, amply. */
+const OPENING_BYTES = 1n << 20n;
+
 export class SpaceReserve implements SpaceReleaser, Disposable {
   readonly #options: ReserveOptions;
   readonly #file: Fd;
@@ -59,7 +62,8 @@ export class SpaceReserve implements SpaceReleaser, Disposable {
   #held: boolean;
 
   /**
-   * Opens the reserve file and fills it if there is room.
+   * Opens the reserve file and fills it if there is room. On a full disk it is released at once:
+   * opening the databases needs some space, too.
    *
    * @throws {SyscallError} the file cannot be opened
    */
@@ -72,6 +76,7 @@ export class SpaceReserve implements SpaceReleaser, Disposable {
     this.#file = options.kernel.open(options.path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW, 0o600);
     const stat = options.kernel.statx(this.#file.number, "", AT_EMPTY_PATH);
     this.#held = stat.blocks512 * 512n >= this.#sizeBytes;
+    if (this.#held && this.report().availableBytes < OPENING_BYTES) this.release();
     this.#holdIfRoom();
   }
 

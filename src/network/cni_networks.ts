@@ -4,8 +4,9 @@
  *
  * @module
  */
-import { InvalidArgumentError, shown, UnavailableError } from "../errors/mod.ts";
+import { InvalidArgumentError, isErrno, shown, UnavailableError } from "../errors/mod.ts";
 import type { JsonObject, SandboxId } from "../model/mod.ts";
+import { type Kernel, NSFS_MAGIC } from "../sys/mod.ts";
 import { type CapabilityArgs, capabilityArgs, runtimeConfigOf } from "./capability_args.ts";
 import type { CniConfig } from "./cni_config.ts";
 import type { CniCommand, CniExec } from "./cni_exec.ts";
@@ -23,8 +24,8 @@ import { SerialQueues } from "./serial_queues.ts";
 export interface CniNetworksOptions {
   readonly config: Pick<CniConfig, "readiness" | "choose">;
   readonly exec: CniExec;
-  /** True if the path is a pinned namespace: DEL of one that is gone gets an empty CNI_NETNS. */
-  readonly isNamespace: (path: string) => boolean;
+  /** Tells a pinned namespace from an empty file: DEL of one that is gone gets an empty CNI_NETNS. */
+  readonly kernel: Pick<Kernel, "statfs">;
 }
 
 export class CniNetworks implements Networks {
@@ -51,7 +52,7 @@ export class CniNetworks implements Networks {
   ): Promise<Attachment> {
     return this.#perSandbox.run(request.sandboxId, async () => {
       const list = parseCniList(network.configuration);
-      const args = capabilityArgs(list, request);
+      const args = { capabilities: capabilityArgs(list, request), pod: cniArgs(request) };
       let previous: { readonly result: JsonObject; readonly ips: readonly string[] } | undefined;
       for (const plugin of list.plugins) {
         const stdout = await this.#run(
@@ -84,9 +85,10 @@ export class CniNetworks implements Networks {
     return this.#perSandbox.run(request.sandboxId, async () => {
       const list = parseCniList(network.configuration);
       const args = detachArgs(list, request);
-      const netnsPath = request.netnsPath !== "" && this.#options.isNamespace(request.netnsPath)
-        ? request.netnsPath
-        : "";
+      const netnsPath =
+        request.netnsPath !== "" && isPinned(this.#options.kernel, request.netnsPath)
+          ? request.netnsPath
+          : "";
       // Results were not given to DEL before 0.4.0.
       const prevResult = list.cniVersion.startsWith("0.3.") ? undefined : result;
       // In order and not past a failure: while a port mapping may still lead to the address, the
@@ -106,13 +108,13 @@ export class CniNetworks implements Networks {
       readonly list: CniList;
       readonly plugin: CniPlugin;
       readonly request: AttachRequest;
-      readonly args: CapabilityArgs;
+      readonly args: CniArguments;
       readonly prevResult: JsonObject | undefined;
     },
     signal: AbortSignal,
   ): Promise<string> {
     const { command, list, plugin, request, args, prevResult } = call;
-    const runtimeConfig = runtimeConfigOf(plugin, args);
+    const runtimeConfig = runtimeConfigOf(plugin, args.capabilities);
     const { capabilities: _declared, ...configuration } = plugin.configuration;
     return this.#options.exec.run({
       command,
@@ -120,7 +122,7 @@ export class CniNetworks implements Networks {
       plugin: plugin.type,
       containerId: request.sandboxId,
       netnsPath: request.netnsPath,
-      args: cniArgs(request),
+      args: args.pod,
       configuration: {
         ...configuration,
         name: list.name,
@@ -132,12 +134,29 @@ export class CniNetworks implements Networks {
   }
 }
 
-/** What DEL is told; something that ADD refused must not keep DEL from running. */
-function detachArgs(list: CniList, request: AttachRequest): CapabilityArgs {
+function isPinned(kernel: Pick<Kernel, "statfs">, path: string): boolean {
   try {
-    return capabilityArgs(list, request);
+    return kernel.statfs(path).type === NSFS_MAGIC;
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return false;
+    throw error;
+  }
+}
+
+interface CniArguments {
+  readonly capabilities: CapabilityArgs;
+  /** CNI_ARGS. */
+  readonly pod: string;
+}
+
+/** What DEL is told; something that ADD refused must not keep DEL from running. */
+function detachArgs(list: CniList, request: AttachRequest): CniArguments {
+  try {
+    return { capabilities: capabilityArgs(list, request), pod: cniArgs(request) };
   } catch {
-    return capabilityArgs(list, { ...request, portMappings: [], annotations: {} });
+    const nameless = { ...request, podName: "", podNamespace: "", podUid: "" };
+    const plain = { ...nameless, portMappings: [], annotations: {} };
+    return { capabilities: capabilityArgs(list, plain), pod: cniArgs(plain) };
   }
 }
 

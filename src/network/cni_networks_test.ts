@@ -1,0 +1,348 @@
+import assert from "node:assert/strict";
+import {
+  DeadlineExceededError,
+  InvalidArgumentError,
+  UnavailableError,
+  UnimplementedError,
+} from "../errors/mod.ts";
+import { newSandboxId } from "../model/mod.ts";
+import { createLinuxKernel, NodeProcessRunner, PidfdWatcher, ProcTable } from "../sys/mod.ts";
+import { attachmentIntent, attachmentResource } from "./attachment_resource.ts";
+import { CniExec } from "./cni_exec.ts";
+import { CniNetworks } from "./cni_networks.ts";
+import type { AttachRequest, ChosenNetwork } from "./networks.ts";
+import { ProcOrphanPlugins } from "./orphan_plugins.ts";
+import { PluginDirectories } from "./plugin_paths.ts";
+
+const kernel = createLinuxKernel();
+const RESULT = '{"cniVersion":"1.0.0","ips":[{"address":"10.9.8.7/24"}]}';
+/** A plugin that records each call: environment and standard input. */
+const RECORD = `cat > "$0.$CNI_COMMAND.stdin"
+/usr/bin/env > "$0.$CNI_COMMAND.env"
+echo "$CNI_COMMAND $0" >> "\${0%/*}/calls"
+`;
+
+class Place implements AsyncDisposable {
+  readonly request: AttachRequest = {
+    sandboxId: newSandboxId(),
+    podName: "pod",
+    podNamespace: "ns",
+    podUid: "uid",
+    netnsPath: "/proc/self/ns/net",
+    portMappings: [],
+    annotations: {},
+    cgroupParent: "/kubepods/x",
+  };
+  readonly networks: CniNetworks;
+
+  private constructor(readonly dir: string) {
+    this.networks = new CniNetworks({
+      kernel,
+      config: {
+        readiness: () => ({ ready: true }),
+        choose: () => {
+          throw new Error("not asked here");
+        },
+      },
+      exec: new CniExec(new NodeProcessRunner(), new PluginDirectories([dir])),
+    });
+  }
+
+  static async make(): Promise<Place> {
+    return new Place(await Deno.makeTempDir({ prefix: "sauropod-plugins-" }));
+  }
+
+  async plugin(name: string, script: string): Promise<void> {
+    await Deno.writeTextFile(`${this.dir}/${name}`, `#!/bin/sh\n${script}`, { mode: 0o755 });
+  }
+
+  chain(...plugins: { type: string; [key: string]: unknown }[]): ChosenNetwork {
+    return {
+      name: "net",
+      configuration: { cniVersion: "1.0.0", name: "net", plugins: plugins as never },
+    };
+  }
+
+  attach(network: ChosenNetwork, request: Partial<AttachRequest> = {}, signal = guard()) {
+    return this.networks.attach(network, { ...this.request, ...request }, signal);
+  }
+
+  detach(network: ChosenNetwork, request: Partial<AttachRequest> = {}) {
+    return this.networks.detach(
+      network,
+      { ...this.request, ...request },
+      JSON.parse(RESULT),
+      guard(),
+    );
+  }
+
+  read(name: string): string {
+    return Deno.readTextFileSync(`${this.dir}/${name}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Deno.remove(this.dir, { recursive: true });
+  }
+}
+
+const guard = () => AbortSignal.timeout(30_000);
+
+Deno.test("ADD hands each plugin the result before it, DEL goes backwards with the last", async () => {
+  await using place = await Place.make();
+  await place.plugin("first", `${RECORD}echo '{"cniVersion":"1.0.0","from":"first"}'`);
+  await place.plugin("second", `${RECORD}echo '${RESULT}'`);
+  const network = place.chain({ type: "first", key: 1 }, { type: "second" });
+  const attachment = await place.attach(network);
+  assert.deepEqual(attachment.ips, ["10.9.8.7"]);
+  assert.deepEqual(attachment.result, JSON.parse(RESULT));
+  assert.deepEqual(JSON.parse(place.read("first.ADD.stdin")), {
+    type: "first",
+    key: 1,
+    name: "net",
+    cniVersion: "1.0.0",
+  });
+  assert.deepEqual(JSON.parse(place.read("second.ADD.stdin")).prevResult, {
+    cniVersion: "1.0.0",
+    from: "first",
+  });
+  await place.detach(network);
+  assert.deepEqual(JSON.parse(place.read("first.DEL.stdin")).prevResult, JSON.parse(RESULT));
+  assert.deepEqual(
+    place.read("calls").trim().split("\n").map((line) => line.replace(`${place.dir}/`, "")),
+    ["ADD first", "ADD second", "DEL second", "DEL first"],
+  );
+});
+
+Deno.test("a plugin's environment is complete and nothing of ours is in it", async () => {
+  await using place = await Place.make();
+  await place.plugin("p", `${RECORD}echo '${RESULT}'`);
+  Deno.env.set("SAUROPOD_SECRET", "x");
+  await place.attach(place.chain({ type: "p" }));
+  Deno.env.delete("SAUROPOD_SECRET");
+  const env = Object.fromEntries(
+    place.read("p.ADD.env").trim().split("\n").map((line) => line.split(/=(.*)/s).slice(0, 2)),
+  );
+  const { PWD: _shell, _: _last, SHLVL: _level, OLDPWD: _old, ...given } = env;
+  assert.deepEqual(given, {
+    CNI_COMMAND: "ADD",
+    CNI_CONTAINERID: place.request.sandboxId,
+    CNI_NETNS: "/proc/self/ns/net",
+    CNI_IFNAME: "eth0",
+    CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=ns;K8S_POD_NAME=pod;` +
+      `K8S_POD_INFRA_CONTAINER_ID=${place.request.sandboxId};K8S_POD_UID=uid`,
+    CNI_PATH: place.dir,
+    PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+  });
+});
+
+Deno.test("a plugin is told what it declared a capability for, and no more", async () => {
+  await using place = await Place.make();
+  await place.plugin("plain", `${RECORD}echo '${RESULT}'`);
+  await place.plugin("rich", `${RECORD}echo '${RESULT}'`);
+  const capabilities = {
+    portMappings: true,
+    bandwidth: true,
+    cgroupPath: true,
+    "io.kubernetes.cri.pod-annotations": true,
+    mac: true,
+  };
+  const annotations = { "kubernetes.io/ingress-bandwidth": "1M" };
+  await place.attach(place.chain({ type: "plain" }, { type: "rich", capabilities }), {
+    annotations,
+    portMappings: [{ protocol: "udp", containerPort: 53, hostPort: 5353, hostIp: "" }],
+  });
+  assert.equal(JSON.parse(place.read("plain.ADD.stdin")).runtimeConfig, undefined);
+  assert.deepEqual(JSON.parse(place.read("rich.ADD.stdin")).runtimeConfig, {
+    portMappings: [{ protocol: "udp", containerPort: 53, hostPort: 5353 }],
+    bandwidth: { ingressRate: 1_000_000, ingressBurst: 34359738359 },
+    cgroupPath: "/kubepods/x",
+    "io.kubernetes.cri.pod-annotations": annotations,
+  });
+  assert.equal(JSON.parse(place.read("rich.ADD.stdin")).capabilities, undefined);
+});
+
+Deno.test("host ports without a plugin that opens them are refused before anything runs", async () => {
+  await using place = await Place.make();
+  await place.plugin("p", `${RECORD}echo '${RESULT}'`);
+  const portMappings = [
+    { protocol: "tcp", containerPort: 80, hostPort: 80, hostIp: "" },
+  ] as const;
+  await assert.rejects(
+    place.attach(place.chain({ type: "p" }), { portMappings }),
+    (error: UnimplementedError) =>
+      error instanceof UnimplementedError && error.details.field === "config.port_mappings",
+  );
+  assert.throws(() => place.read("calls"), Deno.errors.NotFound);
+  await place.detach(place.chain({ type: "p" }), { portMappings });
+  assert.match(place.read("calls"), /DEL/, "and its undoing runs all the same");
+});
+
+for (
+  const [what, script, message] of [
+    [
+      "fails with an error object",
+      `echo '{"code":7,"msg":"no address left"}'; exit 1`,
+      /no address left \(code 7\)/,
+    ],
+    [
+      "fails with words on standard error",
+      "echo 'cannot open' >&2; exit 3",
+      /exit status 3: cannot open/,
+    ],
+    ["crashes", "kill -SEGV $$", /ended by SIGSEGV/],
+    ["prints garbage", "echo hello", /not a JSON object/],
+    ["prints nothing", "true", /no result/],
+    ["prints without end", "head -c 3000000 /dev/zero | tr '\\0' x", /more than 1048576 bytes/],
+    ["gives no address", `echo '{"cniVersion":"1.0.0"}'`, /no address/],
+  ] as const
+) {
+  Deno.test(`a plugin that ${what} is Unavailable and named with its network`, async () => {
+    await using place = await Place.make();
+    await place.plugin("bad", script);
+    await assert.rejects(place.attach(place.chain({ type: "bad" })), (error: Error) => {
+      assert.ok(error instanceof UnavailableError);
+      assert.match(error.message, message);
+      assert.match(error.message, /"net"/);
+      if (what !== "gives no address") assert.match(error.message, /"bad"/);
+      return true;
+    });
+  });
+}
+
+Deno.test("a plugin that hangs is killed with its children when the signal fires", async () => {
+  await using place = await Place.make();
+  await place.plugin("hang", 'echo $$ > "$0.pid"\nsleep 1000 &\necho $! > "$0.child"\nwait');
+  const stop = new AbortController();
+  const attaching = place.attach(place.chain({ type: "hang" }), {}, stop.signal);
+  const started = () => {
+    try {
+      return place.read("hang.child").trim() !== "";
+    } catch {
+      return false;
+    }
+  };
+  const limit = guard();
+  while (!started()) {
+    limit.throwIfAborted();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  stop.abort();
+  await assert.rejects(attaching, DeadlineExceededError);
+  const processes = new ProcTable(kernel);
+  for (const file of ["hang.pid", "hang.child"]) {
+    assert.equal(processes.identify(Number(place.read(file))), undefined);
+  }
+});
+
+Deno.test("a missing plugin is named with the directories searched; once there, it works", async () => {
+  await using place = await Place.make();
+  const network = place.chain({ type: "late" });
+  await assert.rejects(place.attach(network), (error: Error) => {
+    assert.ok(error instanceof UnavailableError);
+    assert.ok(error.message.includes('"late"') && error.message.includes(place.dir));
+    return true;
+  });
+  await place.plugin("late", "exec false");
+  await assert.rejects(place.attach(network), UnavailableError);
+  await place.plugin("late.new", `echo '${RESULT}'`);
+  await Deno.rename(`${place.dir}/late.new`, `${place.dir}/late`);
+  assert.deepEqual((await place.attach(network)).ips, ["10.9.8.7"]);
+});
+
+Deno.test("a plugin with a path in its name is never run, not even from a record", async () => {
+  await using place = await Place.make();
+  await assert.rejects(place.detach(place.chain({ type: "../../bin/true" })), InvalidArgumentError);
+});
+
+Deno.test("names that could add CNI arguments are refused", async () => {
+  await using place = await Place.make();
+  await place.plugin("p", `${RECORD}echo '${RESULT}'`);
+  for (const podName of ["a;IP=10.0.0.1", "a=b", "a\nb", "a\0b"]) {
+    await assert.rejects(
+      place.attach(place.chain({ type: "p" }), { podName }),
+      InvalidArgumentError,
+    );
+  }
+  assert.throws(() => place.read("calls"), Deno.errors.NotFound);
+  await place.detach(place.chain({ type: "p" }), { podName: "a;IP=10.0.0.1" });
+  assert.match(place.read("p.DEL.env"), /;K8S_POD_NAME=;/, "the undoing runs without them");
+});
+
+Deno.test("calls for one sandbox never overlap, those of others do", async () => {
+  await using place = await Place.make();
+  // Succeeds only if nobody else is inside for the same sandbox.
+  await place.plugin(
+    "p",
+    `mkdir "$0.$CNI_CONTAINERID" || exit 9\nsleep 0.1\nrmdir "$0.$CNI_CONTAINERID"\necho '${RESULT}'`,
+  );
+  const network = place.chain({ type: "p" });
+  await Promise.all([
+    place.attach(network),
+    place.detach(network),
+    place.attach(network),
+    place.attach(network, { sandboxId: newSandboxId() }),
+  ]);
+});
+
+Deno.test("DEL stops at a failing plugin, so that no address is free while a port leads to it", async () => {
+  await using place = await Place.make();
+  await place.plugin("ipam", RECORD);
+  await place.plugin("ports", `${RECORD}exit 1`);
+  await assert.rejects(place.detach(place.chain({ type: "ipam" }, { type: "ports" })));
+  assert.doesNotMatch(place.read("calls"), /ipam/);
+});
+
+Deno.test("DEL gets an empty namespace if the path is none, or was another boot's", async () => {
+  await using place = await Place.make();
+  await place.plugin("p", RECORD);
+  const network = place.chain({ type: "p" });
+  await Deno.writeTextFile(`${place.dir}/pin`, "");
+  for (const netnsPath of [`${place.dir}/pin`, `${place.dir}/none`]) {
+    await place.detach(network, { netnsPath });
+    assert.match(place.read("p.DEL.env"), /^CNI_NETNS=$/m);
+  }
+  await place.detach(network);
+  assert.match(place.read("p.DEL.env"), /^CNI_NETNS=\/proc\/self\/ns\/net$/m);
+
+  const type = attachmentResource(place.networks, { end: () => Promise.resolve() });
+  const { payload } = attachmentIntent(network, place.request);
+  const record = JSON.parse(JSON.stringify({ ...payload, result: JSON.parse(RESULT) }));
+  await type.undo(type.parse(record), {
+    resource: { row: 1, owner: "x", kind: type.kind, payload, state: "done", bootId: "earlier" },
+    sameBoot: false,
+    signal: guard(),
+  });
+  assert.match(place.read("p.DEL.env"), /^CNI_NETNS=$/m);
+  assert.deepEqual(JSON.parse(place.read("p.DEL.stdin")).prevResult, JSON.parse(RESULT));
+});
+
+Deno.test("an ADD that a killed server left running is ended before DEL", async () => {
+  await using place = await Place.make();
+  await place.plugin("p", RECORD);
+  const orphan = new Deno.Command("sh", {
+    args: ["-c", "sleep 1000 & wait"],
+    env: { CNI_CONTAINERID: place.request.sandboxId },
+    clearEnv: true,
+    stdin: "null",
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  const processes = new ProcTable(kernel);
+  using watcher = new PidfdWatcher({ kernel, processes });
+  const type = attachmentResource(place.networks, new ProcOrphanPlugins(processes, watcher));
+  const { payload } = attachmentIntent(place.chain({ type: "p" }), place.request);
+  await type.undo(type.parse(payload), {
+    resource: { row: 1, owner: "x", kind: type.kind, payload, state: "intended", bootId: "b" },
+    sameBoot: true,
+    signal: guard(),
+  });
+  assert.equal((await orphan.status).signal, "SIGKILL");
+  assert.match(place.read("calls"), /DEL/);
+});
+
+Deno.test("a record of another shape is refused", () => {
+  const type = attachmentResource({ detach: () => Promise.resolve() }, {
+    end: () => Promise.resolve(),
+  });
+  assert.throws(() => type.parse({ network: {} }), /record/);
+});

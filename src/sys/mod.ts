@@ -67,3 +67,37 @@ export { peerOf } from "./peer.ts";
 
 // Files
 export { lockDirectory } from "./lock.ts";
+export { type NodeAttributes, RootDir } from "./root_dir.ts";
+export { removeTree, removeTreeAt } from "./tree.ts";
+export {
+  type AtomicWriteOptions,
+  isTemporaryName,
+  syncDirectory,
+  writeFileAtomic,
+} from "./atomic_file.ts";
+export {
+  bindMount,
+  type BindOptions,
+  isMountPoint,
+  type MountEntry,
+  mountsBelow,
+  parseMountInfo,
+  readMounts,
+  unmount,
+  unmountBelow,
+} from "./mounts.ts";
+export { ForeignPaths, type ForeignPathsOptions, type ForeignStat } from "./abandonable.ts";
+
+// The node
+export {
+  CAPABILITIES,
+  capabilitiesOf,
+  type Capability,
+  parseCapabilitySets,
+} from "./capabilities.ts";
+export { type CgroupHierarchy, type CgroupLayout, cgroupLayout } from "./cgroup_mounts.ts";
+export { Cgroups, type CgroupsOptions, type MemoryEvents } from "./cgroup.ts";
+export { detectNodeFacts, type NodeFacts, type NodeFactsOptions } from "./node_facts.ts";
+
+// For tests
+export { failWith, type KernelCall, type KernelScript, recordingKernel } from "./recording.ts";

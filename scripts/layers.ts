@@ -24,6 +24,7 @@ export const LAYERS = [
   "streaming",
   "cri",
   "cli",
+  "compose",
 ] as const;
 
 const IMPORT = /^\s*(?:import|export)\s[^;]*?from\s+"(\.[^"]+)"|\bimport\("(\.[^"]+)"\)/gms;

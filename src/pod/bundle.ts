@@ -15,6 +15,8 @@ import {
   type ResolvedMount as SpecMountSource,
   type ResolvedUser,
   resolveUser,
+  type SeccompProfile,
+  seccompRequest,
   type SpecDefaults,
   type SpecFiles,
   type SpecInputs,
@@ -57,7 +59,15 @@ export interface BundleOptions {
   readonly devices: HostDevices;
   readonly node: NodeFacts;
   readonly defaults: (handler: string) => SpecDefaults;
-  readonly seccomp: SpecInputs["seccomp"];
+  readonly seccomp: SeccompProfiles;
+}
+
+/** Seccomp profiles from files. */
+export interface SeccompProfiles {
+  /** For RuntimeDefault; undefined for the one built in. */
+  readonly runtimeDefault: SeccompProfile | undefined;
+  /** @throws {FailedPreconditionError} the file is missing or no profile */
+  load(path: string): Promise<SeccompProfile>;
 }
 
 export class Bundles implements BundleWriter {
@@ -82,7 +92,8 @@ export class Bundles implements BundleWriter {
       group: completedGroup(group, user),
     };
     const files = await this.#writeIdentity(record.place.bundle, identity);
-    const spec = buildSpec(this.#inputs(creation, user, files));
+    const seccomp = await this.#seccomp(creation);
+    const spec = buildSpec(this.#inputs({ creation, user, files, seccomp }));
     await Deno.writeTextFile(`${record.place.bundle}/config.json`, encodeSpec(spec), {
       mode: 0o600,
     });
@@ -103,8 +114,22 @@ export class Bundles implements BundleWriter {
     return written;
   }
 
-  #inputs(creation: ContainerCreation, user: ResolvedUser, files: object): SpecInputs {
-    const { layout, devices, node, defaults, seccomp } = this.#options;
+  async #seccomp({ record }: ContainerCreation): Promise<SpecInputs["seccomp"]> {
+    const { runtimeDefault, load } = this.#options.seccomp;
+    const request = seccompRequest(record.config.linux?.securityContext);
+    return {
+      ...(runtimeDefault === undefined ? {} : { runtimeDefault }),
+      ...(request.kind === "localhost" ? { localhost: await load(request.path) } : {}),
+    };
+  }
+
+  #inputs({ creation, user, files, seccomp }: {
+    readonly creation: ContainerCreation;
+    readonly user: ResolvedUser;
+    readonly files: Pick<SpecFiles, "passwd" | "group">;
+    readonly seccomp: SpecInputs["seccomp"];
+  }): SpecInputs {
+    const { layout, devices, node, defaults } = this.#options;
     const { record, sandbox, image } = creation;
     const { net, ipc, uts, pid } = sandbox.namespaces;
     const podFiles = layout.podFiles(sandbox.id);

@@ -10,11 +10,7 @@
  */
 import type { JsonObject } from "../model/mod.ts";
 import type { ImageRecord } from "../image/images.ts";
-import {
-  type ContainerRuntime,
-  type CreatedContainer,
-  runtimeContainerIntent,
-} from "../runtime/mod.ts";
+import { type ContainerRuntime, type CreatedContainer } from "../runtime/mod.ts";
 import type { Plan, Step } from "../state/steps.ts";
 import { snapshotIntent, type Snapshots } from "../storage/mod.ts";
 import type { ContainerRecord, ContainerUser } from "./container.ts";
@@ -53,7 +49,7 @@ export interface ContainerCreateRooms {
   readonly hostPaths: HostPaths;
   readonly bundles: BundleWriter;
   readonly logs: ContainerLogs;
-  readonly runtime: Pick<ContainerRuntime, "create">;
+  readonly runtime: Pick<ContainerRuntime, "create" | "intent">;
 }
 
 /** The plan of CreateContainer. */
@@ -131,7 +127,7 @@ function runtimeCreateStep(
   return {
     name: "runtime-create",
     deadlineMs,
-    intent: ({ record }) => runtimeContainerIntent(record.place),
+    intent: ({ record }) => runtime.intent(record.place),
     act: async (creation, signal): Promise<JsonObject | void> => {
       const { record, name } = creation;
       const { tty, stdin, stdinOnce } = record.config;

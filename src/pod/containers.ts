@@ -20,7 +20,7 @@ import {
 } from "../model/mod.ts";
 import { stopSignalOf } from "../oci/mod.ts";
 import type { ContainerConfig, ContainerFilter, ContainerStatusResponse } from "../proto/mod.ts";
-import { type ContainerRuntime, type ExecResult, RUNTIME_CONTAINER_KIND } from "../runtime/mod.ts";
+import { type ContainerRuntime, type ExecResult } from "../runtime/mod.ts";
 import type { StepRunner } from "../state/steps.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import {
@@ -52,6 +52,8 @@ const CREATE = "create-container";
 const START = "start-container";
 const STOP = "stop-container";
 const REMOVE = "remove-container";
+/** What of an ended container is taken down at once: its writable layer stays for its logs and files. */
+const REAPED_KINDS = ["runtime-container"] as const;
 
 export interface ContainersOptions {
   readonly registry: PodRegistry;
@@ -228,7 +230,7 @@ export class Containers implements ContainerService {
     const { registry, runner, mutex, log } = this.#options;
     using _ = await mutex.acquire(id);
     if (registry.container(id)?.state.kind !== "exited") return;
-    await runner.undo("reap-container", id, [RUNTIME_CONTAINER_KIND]).catch((error: unknown) => {
+    await runner.undo("reap-container", id, REAPED_KINDS).catch((error: unknown) => {
       log.warn("An ended container was not taken down; its removal will try again", { id, error });
     });
   }

@@ -32,7 +32,7 @@ export interface RecoveryOptions {
   readonly sandboxes: Sandboxes;
   readonly containers: Containers;
   readonly exits: ExitTracker;
-  readonly runtime: Pick<ContainerRuntime, "inspect">;
+  readonly runtime: Pick<ContainerRuntime, "inspect" | "sweepExecs">;
   readonly clock: Clock;
   readonly bootId: string;
   readonly log: Logger;
@@ -110,6 +110,9 @@ async function recoverContainer(options: RecoveryOptions, record: ContainerRecor
     }));
     return;
   }
+  await options.runtime.sweepExecs(record.place).catch((error: unknown) => {
+    log.warn("Commands left in a container could not be ended", { id: record.id, error });
+  });
   exits.watch(record.state.kind === "created" ? await asFound(options, record) : record);
 }
 

@@ -6,7 +6,7 @@
 import { FailedPreconditionError, InvalidArgumentError } from "../errors/mod.ts";
 import { type Clock, newSandboxId, type SandboxId } from "../model/mod.ts";
 import { ATTACHMENT_KIND, type Networks } from "../network/mod.ts";
-import { checkSysctls } from "../oci/mod.ts";
+import { podHostname, podSysctls } from "../oci/mod.ts";
 import {
   NamespaceMode,
   type PodSandboxConfig,
@@ -50,8 +50,8 @@ export interface SandboxMembers {
 export interface SandboxSettings {
   /** Cgroup of pods that name none. */
   readonly defaultCgroupParent: string;
-  /** `default_sysctls`, by name. */
-  readonly defaultSysctls: Readonly<Record<string, string>>;
+  /** `default_sysctls`: `key=value`. */
+  readonly defaultSysctls: readonly string[];
   readonly shmBytes: bigint;
   /** Host name of pods on the host's network. */
   readonly nodeName: string;
@@ -165,17 +165,19 @@ export class Sandboxes implements SandboxService {
 
   /** Everything about the request that can be refused is refused here, before anything is made. */
   #plan(id: SandboxId, request: RunSandboxRequest, requestPrint: string): SandboxRun {
-    const { runtime, networks, layout, settings, clock, bootId, assertSpace } = this.#options;
+    const { runtime, networks, layout, settings, clock, bootId, log, assertSpace } = this.#options;
     assertSpace();
     const { config, runtimeHandler } = request;
     const handler = runtime.resolveHandler(runtimeHandler);
     const namespaces = namespacesFor(id, config, layout);
-    const sysctls = checkSysctls({
+    const hostNetwork = namespaces.net.kind === "host";
+    const { sysctls, warnings } = podSysctls({
       requested: config.linux?.sysctls ?? {},
       defaults: settings.defaultSysctls,
-      hostNetwork: namespaces.net.kind === "host",
+      hostNetwork,
       hostIpc: namespaces.ipc.kind === "host",
     });
+    for (const warning of warnings) log.warn(warning, { id });
     const record: SandboxRecord = {
       id,
       config,
@@ -186,7 +188,12 @@ export class Sandboxes implements SandboxService {
       bootId,
       namespaces,
       cgroupParent: cgroupParentOf(config, settings.defaultCgroupParent),
-      hostname: hostnameOf(id, config, namespaces, settings.nodeName),
+      hostname: podHostname({
+        given: config.hostname,
+        sandboxId: id,
+        node: settings.nodeName,
+        hostNetwork,
+      }),
       state: { kind: "creating" },
     };
     return {
@@ -297,14 +304,4 @@ function cgroupParentOf(config: PodSandboxConfig, fallback: string): string {
     );
   }
   return parent;
-}
-
-function hostnameOf(
-  id: SandboxId,
-  config: PodSandboxConfig,
-  namespaces: SandboxNamespaces,
-  nodeName: string,
-): string {
-  if (config.hostname !== "") return config.hostname;
-  return namespaces.net.kind === "host" ? nodeName : id.slice(0, 12);
 }

@@ -1,0 +1,106 @@
+/** Images: storage, registries and policy over the durable record. @module */
+import type { Configuration } from "../config/mod.ts";
+import {
+  createImages,
+  imageDirectoryType,
+  type ImageStore,
+  loadDefaultPolicy,
+  loadPolicy,
+  type ShortNameMode,
+} from "../image/mod.ts";
+import type { PodRegistry } from "../pod/mod.ts";
+import type { SpaceReserve } from "../state/mod.ts";
+import {
+  createLayerStore,
+  createOverlaySnapshots,
+  layerDirectoryType,
+  LayerPaths,
+  snapshotDirectoryType,
+  snapshotMountType,
+  type Snapshots,
+  StorageWorkers,
+} from "../storage/mod.ts";
+import type { Logger } from "../telemetry/mod.ts";
+import type { Machine } from "./node.ts";
+import type { ServerPaths } from "./paths.ts";
+import { logOrigin, type ServerRecord } from "./record.ts";
+
+export interface ImagesOptions {
+  readonly configuration: Configuration;
+  readonly paths: ServerPaths;
+  readonly machine: Machine;
+  readonly record: ServerRecord;
+  readonly reserve: SpaceReserve;
+  readonly registry: PodRegistry;
+  readonly registriesConf: string | undefined;
+  readonly registriesConfDir: string | undefined;
+  readonly log: Logger;
+}
+
+export interface ServerImages extends AsyncDisposable {
+  readonly images: ImageStore;
+  readonly snapshots: Snapshots;
+}
+
+export async function openImages(options: ImagesOptions): Promise<ServerImages> {
+  const { configuration, paths, machine, record, registry, log } = options;
+  await using undo = new AsyncDisposableStack();
+  const workers = undo.use(new StorageWorkers());
+  const { origin, layers: table, images, journal } = record.images;
+  const rebuild = origin.kind === "created" || origin.kind === "damaged";
+  if (rebuild) logOrigin("images", origin, log);
+  const { runner: steps } = record.imageSteps;
+  const { bootId } = machine.processes;
+  record.imageTypes.register(layerDirectoryType(new LayerPaths(paths.root), workers));
+  record.imageTypes.register(imageDirectoryType(paths.root));
+  const layers = await createLayerStore({
+    root: paths.root,
+    layers: table,
+    journal,
+    steps,
+    workers,
+    bootId,
+    rebuild,
+    log,
+  });
+  const snapshots = await createOverlaySnapshots({
+    root: paths.root,
+    runRoot: paths.runRoot,
+    layers,
+    workers,
+    kernel: machine.kernel,
+  });
+  record.podTypes.register(snapshotDirectoryType(snapshots));
+  record.podTypes.register(snapshotMountType(snapshots));
+  const { image } = configuration;
+  const store = undo.use(
+    await createImages({
+      root: paths.root,
+      table: images,
+      journal,
+      steps,
+      layers,
+      users: {
+        containersUsing: (id) =>
+          [...registry.containers()].filter((record) => record.imageId === id).map(({ id }) => id),
+      },
+      rebuild,
+      policy: image.signature_policy === ""
+        ? await loadDefaultPolicy()
+        : await loadPolicy(image.signature_policy),
+      policyDirectory: image.signature_policy_dir,
+      ...(options.registriesConf === undefined ? {} : {
+        registries: {
+          file: options.registriesConf,
+          directory: options.registriesConfDir ?? `${options.registriesConf}.d`,
+        },
+      }),
+      shortNameMode: (image.short_name_mode || "enforcing") as ShortNameMode,
+      ...(image.global_auth_file === "" ? {} : { authFile: image.global_auth_file }),
+      pinned: () => image.pinned_images,
+      log,
+    }),
+  );
+  const owned = undo.move();
+  return { images: store, snapshots, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}

@@ -1,0 +1,162 @@
+/**
+ * This machine, as the rooms see it: the kernel, its processes, and the ports that `pod/` asks for.
+ *
+ * @module
+ */
+import { InvalidArgumentError, shown } from "../errors/mod.ts";
+import type { DeviceNode, ResolvedDevice } from "../oci/mod.ts";
+import type { HostDevices, PodResourcePorts, RootfsFiles } from "../pod/mod.ts";
+import {
+  AT_FDCWD,
+  AT_SYMLINK_NOFOLLOW,
+  createLinuxKernel,
+  type FileStat,
+  InotifyWatcher,
+  type Kernel,
+  MS_NODEV,
+  MS_NOEXEC,
+  MS_NOSUID,
+  NodeProcessRunner,
+  PidfdWatcher,
+  ProcTable,
+  removeTree,
+  RootDir,
+  unmountBelow,
+  WorkerNamespaces,
+} from "../sys/mod.ts";
+
+/** The machine's parts that live as long as the server. */
+export interface Machine extends Disposable {
+  readonly kernel: Kernel;
+  readonly processes: ProcTable;
+  readonly processWatcher: PidfdWatcher;
+  readonly fileWatcher: InotifyWatcher;
+  readonly runner: NodeProcessRunner;
+  readonly namespaces: WorkerNamespaces;
+}
+
+export function openMachine(): Machine {
+  using undo = new DisposableStack();
+  const kernel = createLinuxKernel();
+  const processes = new ProcTable(kernel);
+  const processWatcher = undo.use(new PidfdWatcher({ kernel, processes }));
+  const fileWatcher = undo.use(new InotifyWatcher(kernel));
+  const namespaces = undo.use(new WorkerNamespaces());
+  const runner = new NodeProcessRunner();
+  const owned = undo.move();
+  return {
+    kernel,
+    processes,
+    processWatcher,
+    fileWatcher,
+    runner,
+    namespaces,
+    [Symbol.dispose]: () => owned.dispose(),
+  };
+}
+
+/** Mounts of pods, by the kernel. */
+export function podMounts(kernel: Kernel): PodResourcePorts["mounts"] {
+  return {
+    mountTmpfs(path, { sizeBytes, mode }): void {
+      const options = `mode=${mode.toString(8)},size=${sizeBytes}`;
+      kernel.mount("shm", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options);
+    },
+    unmountTree(path): Promise<void> {
+      unmountBelow(kernel, path);
+      return Promise.resolve();
+    },
+  };
+}
+
+/** Directories of pods: a handful of small files, removed on this thread. */
+export function podTrees(kernel: Kernel): PodResourcePorts["trees"] {
+  return {
+    removeTree(path): Promise<void> {
+      removeTree(kernel, path);
+      return Promise.resolve();
+    },
+  };
+}
+
+/** Files in root file systems, never out of them. */
+export function rootfsFiles(kernel: Kernel): RootfsFiles {
+  return {
+    read(rootfs, path, limitBytes): Uint8Array | undefined {
+      using root = RootDir.open(kernel, rootfs);
+      return root.readFile(path, limitBytes);
+    },
+    makeDirectory(rootfs, path): void {
+      using root = RootDir.open(kernel, rootfs);
+      using _directory = root.makeDirectories(path, { mode: 0o755, uid: 0, gid: 0 });
+    },
+  };
+}
+
+const DEVICES = "/dev";
+/** The container gets its own of these. */
+const OWN_DEVICE_FOLDERS = new Set(["pts", "shm", "mqueue", "fd", ".lxc", ".lxd-mounts"]);
+const OWN_DEVICES = new Set(["console", "ptmx"]);
+
+/** The host's device nodes. */
+export function hostDevices(kernel: Kernel): HostDevices {
+  return {
+    all: () => [...devicesBelow(kernel, DEVICES)],
+    resolve: (devices) =>
+      devices.flatMap((device, index) => {
+        const field = `config.devices[${index}].host_path`;
+        const found = nodesAt(kernel, device.hostPath);
+        if (found.length === 0) {
+          throw new InvalidArgumentError(`${field} ${shown(device.hostPath)} is not a device`, {
+            field,
+            value: device.hostPath,
+            remedy: "give the path of a device node, or of a directory of them",
+          });
+        }
+        return found.map((node): ResolvedDevice => {
+          const containerPath = device.containerPath + node.path.slice(device.hostPath.length);
+          return {
+            containerPath,
+            permissions: device.permissions,
+            node,
+            shadowsHostDevice: containerPath !== node.path &&
+              deviceAt(kernel, containerPath) !== undefined,
+          };
+        });
+      }),
+  };
+}
+
+function nodesAt(kernel: Kernel, path: string): DeviceNode[] {
+  const node = deviceAt(kernel, path);
+  if (node !== undefined) return [node];
+  return statOf(kernel, path)?.type === "directory" ? [...devicesBelow(kernel, path)] : [];
+}
+
+function* devicesBelow(kernel: Kernel, folder: string): Generator<DeviceNode> {
+  for (const { name, isDirectory } of Deno.readDirSync(folder)) {
+    const path = `${folder}/${name}`;
+    if (isDirectory) {
+      if (!OWN_DEVICE_FOLDERS.has(name)) yield* devicesBelow(kernel, path);
+    } else if (!OWN_DEVICES.has(name)) {
+      const node = deviceAt(kernel, path);
+      if (node !== undefined) yield node;
+    }
+  }
+}
+
+function deviceAt(kernel: Kernel, path: string): DeviceNode | undefined {
+  const stat = statOf(kernel, path);
+  if (stat?.type !== "char" && stat?.type !== "block") return undefined;
+  const { mode, uid, gid, rdevMajor: major, rdevMinor: minor } = stat;
+  return { path, type: stat.type === "char" ? "c" : "b", major, minor, mode, uid, gid };
+}
+
+function statOf(kernel: Kernel, path: string): FileStat | undefined {
+  try {
+    return kernel.statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW);
+  } catch {
+    // Whatever cannot be looked at cannot be given to a container.
+    return undefined;
+  }
+}

@@ -1,0 +1,189 @@
+/** Pods: the domain with everything that it stands on. @module */
+import type { Configuration } from "../config/mod.ts";
+import type { Images } from "../image/images.ts";
+import type { Clock } from "../model/mod.ts";
+import type { Networks } from "../network/mod.ts";
+import type { NodeFacts as SpecNodeFacts } from "../oci/mod.ts";
+import {
+  type AbandonableFiles,
+  BackgroundMirror,
+  type BundleOptions,
+  Bundles,
+  ContainerLogs,
+  Containers,
+  ContainerStopper,
+  EtcFiles,
+  ExitTracker,
+  HostPaths,
+  KeyedMutex,
+  PodLayout,
+  PodRegistry,
+  type PodResourcePorts,
+  PodResources,
+  recoverPods,
+  type RecoveryReport,
+  Sandboxes,
+} from "../pod/mod.ts";
+import type { ContainerRuntime } from "../runtime/mod.ts";
+import type { SpaceReserve } from "../state/mod.ts";
+import type { Snapshots } from "../storage/mod.ts";
+import type { Logger } from "../telemetry/mod.ts";
+import { hostDevices, type Machine, podMounts, podTrees, rootfsFiles } from "./node.ts";
+import type { ServerPaths } from "./paths.ts";
+import type { ServerRecord } from "./record.ts";
+import { createTimeoutMs, specDefaults } from "./runtime_options.ts";
+
+/** Cgroup of pods that name none. */
+export const DEFAULT_CGROUP_PARENT = "/sauropod";
+const SHM_BYTES = 64n * 1024n * 1024n;
+/** Both streams of an exec together; the encoded answer stays below gRPC's 16 MiB. */
+const EXEC_OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024 - 4096;
+
+export interface PodsOptions {
+  readonly configuration: Configuration;
+  readonly paths: ServerPaths;
+  readonly machine: Machine;
+  readonly record: ServerRecord;
+  readonly reserve: SpaceReserve;
+  readonly runtime: ContainerRuntime;
+  readonly networks: Networks;
+  readonly images: Pick<Images, "find" | "hold">;
+  readonly snapshots: Snapshots;
+  readonly cgroups: PodResourcePorts["cgroups"];
+  readonly hostFiles: AbandonableFiles;
+  readonly node: SpecNodeFacts;
+  readonly seccomp: BundleOptions["seccomp"];
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export interface Pods extends AsyncDisposable {
+  readonly registry: PodRegistry;
+  readonly sandboxes: Sandboxes;
+  readonly containers: Containers;
+  /** Compares the record with the kernel; every call can be answered afterwards. */
+  recover(): Promise<RecoveryReport>;
+}
+
+/** What of the pods must exist before the images do, who ask it which of them are in use. */
+export function openRegistry(record: ServerRecord, log: Logger): {
+  readonly registry: PodRegistry;
+  readonly mirror: BackgroundMirror;
+} {
+  const mirror = new BackgroundMirror({
+    copies: record.files,
+    resourcesOf: (id) => record.pods.journal.ofOwner(id),
+    log,
+  });
+  const { sandboxes, containers } = record.pods;
+  return { registry: new PodRegistry({ sandboxes, containers, mirror }), mirror };
+}
+
+export function openPods(
+  options: PodsOptions,
+  { registry, mirror }: ReturnType<typeof openRegistry>,
+): Pods {
+  const { configuration, paths, machine, record, runtime, networks, images, clock, log } = options;
+  const { runner } = record.podSteps;
+  const { bootId } = machine.processes;
+  const mutex = new KeyedMutex();
+  const layout = new PodLayout({
+    root: paths.root,
+    runRoot: paths.runRoot,
+    namespacesDir: configuration.runtime.namespaces_dir,
+    logDir: configuration.base.log_dir,
+  });
+  const resources = new PodResources({
+    namespaces: machine.namespaces,
+    mounts: podMounts(machine.kernel),
+    trees: podTrees(machine.kernel),
+    cgroups: options.cgroups,
+    defaultCgroupParent: DEFAULT_CGROUP_PARENT,
+  });
+  for (const type of resources.types()) record.podTypes.register(type);
+
+  const exits: ExitTracker = new ExitTracker({
+    registry,
+    runtime,
+    mutex,
+    log,
+    onExited: (id) => void containers.reap(id),
+  });
+  const stopper = new ContainerStopper({ registry, runtime, exits, mutex, clock });
+  const handlers = configuration.runtime.runtimes;
+  const containers: Containers = new Containers({
+    registry,
+    runner,
+    rooms: {
+      layout,
+      resources,
+      snapshots: options.snapshots,
+      hostPaths: new HostPaths(
+        options.hostFiles,
+        configuration.runtime.absent_mount_sources_to_reject,
+      ),
+      bundles: new Bundles({
+        layout,
+        rootfs: rootfsFiles(machine.kernel),
+        devices: hostDevices(machine.kernel),
+        node: options.node,
+        defaults: (handler) => specDefaults(configuration, handlers[handler]),
+        seccomp: options.seccomp,
+      }),
+      logs: new ContainerLogs(layout),
+      runtime,
+    },
+    images,
+    runtime,
+    exits,
+    stopper,
+    mutex,
+    layout,
+    clock,
+    bootId,
+    log,
+    createDeadlineMs: (handler) => createTimeoutMs(handlers[handler]),
+    execOutputLimitBytes: EXEC_OUTPUT_LIMIT_BYTES,
+    assertSpace: () => options.reserve.assertSpace("Creating a container"),
+  });
+  const sandboxes = new Sandboxes({
+    registry,
+    runner,
+    rooms: {
+      layout,
+      namespaces: machine.namespaces,
+      networks,
+      resources,
+      nodeFiles: new EtcFiles(),
+    },
+    networks,
+    runtime,
+    members: containers,
+    mutex,
+    layout,
+    settings: {
+      defaultCgroupParent: DEFAULT_CGROUP_PARENT,
+      defaultSysctls: configuration.runtime.default_sysctls,
+      shmBytes: SHM_BYTES,
+      nodeName: Deno.hostname(),
+    },
+    clock,
+    bootId,
+    log,
+    assertSpace: () => options.reserve.assertSpace("Running a pod"),
+  });
+  return {
+    registry,
+    sandboxes,
+    containers,
+    recover: () =>
+      recoverPods(
+        { registry, runner, sandboxes, containers, exits, runtime, clock, bootId, log },
+        { sandboxes: record.pods.sandboxes.all(), containers: record.pods.containers.all() },
+      ),
+    async [Symbol.asyncDispose](): Promise<void> {
+      exits[Symbol.dispose]();
+      await mirror.flush();
+    },
+  };
+}

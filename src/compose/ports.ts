@@ -1,0 +1,138 @@
+/** Small ports of `pod/` over what `sys/` offers. @module */
+import { DeadlineExceededError, FailedPreconditionError, shown } from "../errors/mod.ts";
+import type { NodeFacts as SpecNodeFacts } from "../oci/mod.ts";
+import type { AbandonableFiles, BundleOptions, PodResourcePorts } from "../pod/mod.ts";
+import { parseSeccompProfile, type SeccompProfile } from "../oci/mod.ts";
+import {
+  type CgroupLayout,
+  Cgroups,
+  ForeignPaths,
+  type Kernel,
+  type NodeFacts,
+  type ProcessRunner,
+} from "../sys/mod.ts";
+
+/** Cgroups of pods under every hierarchy of the node. */
+export function podCgroups(kernel: Kernel, layout: CgroupLayout): PodResourcePorts["cgroups"] {
+  const cgroups = new Cgroups({ kernel, layout });
+  return {
+    missing: (path) => ancestors(path).filter((group) => !cgroups.exists(group)),
+    create: (path) => cgroups.create(path),
+    removeEmpty(paths): void {
+      const deepestFirst = [...paths].sort((a, b) => b.length - a.length);
+      for (const path of deepestFirst) {
+        for (const { mountPoint } of layout.hierarchies) removeIfEmpty(`${mountPoint}${path}`);
+      }
+    },
+  };
+}
+
+/** A path and those above it, shallowest first, without the root. */
+function ancestors(path: string): string[] {
+  const parts = path.split("/").filter((part) => part !== "");
+  return parts.map((_, index) => `/${parts.slice(0, index + 1).join("/")}`);
+}
+
+function removeIfEmpty(directory: string): void {
+  try {
+    Deno.removeSync(directory);
+  } catch {
+    // Gone, or in use by somebody else: neither is ours to mend.
+  }
+}
+
+/** Host paths of mounts, asked by programs that can be abandoned. */
+export function hostFiles(
+  kernel: Kernel,
+  runner: ProcessRunner,
+  timeoutMs: number,
+): AbandonableFiles {
+  const paths = new ForeignPaths({ kernel, runner, timeoutMs });
+  const unless = async <T>(signal: AbortSignal, path: string, work: Promise<T>): Promise<T> => {
+    const { promise, reject } = Promise.withResolvers<never>();
+    const onAbort = () => {
+      reject(new DeadlineExceededError(`Host path ${shown(path)} does not answer`, { path }));
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      return await Promise.race([work, promise]);
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
+  };
+  return {
+    realPath: async (path, signal) => (await unless(signal, path, paths.stat(path)))?.realPath,
+    makeDirectory: (path, signal) => unless(signal, path, paths.makeDirectory(path)),
+  };
+}
+
+const SECCOMP_FILE_LIMIT_BYTES = 1024 * 1024;
+/** Where the distribution's profile for RuntimeDefault lies. */
+const DISTRIBUTION_PROFILE = "/usr/share/containers/seccomp.json";
+
+/** Seccomp profiles: `seccomp_profile`, else the distribution's, else the one built in. */
+export async function seccompProfiles(configured: string): Promise<BundleOptions["seccomp"]> {
+  const path = configured || DISTRIBUTION_PROFILE;
+  const present = await Deno.stat(path).then(({ isFile }) => isFile, () => false);
+  return {
+    runtimeDefault: present ? await loadSeccomp(path) : undefined,
+    load: loadSeccomp,
+  };
+}
+
+async function loadSeccomp(path: string): Promise<SeccompProfile> {
+  try {
+    const { size, isFile } = await Deno.stat(path);
+    if (!isFile || size > SECCOMP_FILE_LIMIT_BYTES) {
+      throw new FailedPreconditionError(`${shown(path)} is no file of a profile's size`, { path });
+    }
+    return parseSeccompProfile(await Deno.readTextFile(path), path);
+  } catch (cause) {
+    throw new FailedPreconditionError(`Seccomp profile ${shown(path)} cannot be used`, {
+      path,
+      cause,
+      remedy: "check that the file exists on this node and is a seccomp profile in JSON",
+    });
+  }
+}
+
+/** What the specifications need to know of the node. */
+export function specNodeFacts(
+  facts: NodeFacts,
+  recursiveReadOnlyMounts: boolean,
+): SpecNodeFacts {
+  const { hierarchies, mode } = facts.cgroups;
+  const controllers = new Set(hierarchies.flatMap((hierarchy) => hierarchy.controllers));
+  return {
+    cgroupVersion: mode === "unified" ? 2 : 1,
+    capabilities: facts.capabilities.effective,
+    seccomp: facts.seccompActions.length > 0,
+    appArmor: facts.appArmor ? { defaultProfile: null } : null,
+    seLinux: facts.seLinux !== "disabled",
+    oomScoreAdjFloor: facts.canRaiseLimits ? -1000 : ownOomScoreAdj(),
+    hugetlb: mode === "unified"
+      ? controllers.has("hugetlb")
+      : hierarchies.some(({ version, controllers }) =>
+        version === 1 && controllers.includes("hugetlb")
+      ),
+    pidsController: controllers.has("pids"),
+    swapAccounting: hasSwapAccounting(facts),
+    recursiveReadOnlyMounts,
+    architecture: Deno.build.arch === "aarch64" ? "arm64" : "amd64",
+  };
+}
+
+function ownOomScoreAdj(): number {
+  return Number(Deno.readTextFileSync("/proc/self/oom_score_adj").trim());
+}
+
+function hasSwapAccounting({ cgroups }: NodeFacts): boolean {
+  const memory = cgroups.hierarchies.find(({ controllers }) => controllers.includes("memory"));
+  if (memory === undefined) return false;
+  if (memory.version === 2) return true;
+  try {
+    return Deno.statSync(`${memory.mountPoint}/memory.memsw.limit_in_bytes`).isFile;
+  } catch {
+    return false;
+  }
+}

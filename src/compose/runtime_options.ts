@@ -1,0 +1,100 @@
+/** What the runtime and the specifications take from the configuration. @module */
+import { InvalidArgumentError, shown } from "../errors/mod.ts";
+import { type Configuration, type HandlerConfiguration, parseSize } from "../config/mod.ts";
+import { type SpecDefaults, specInteger, type SpecRlimit } from "../oci/mod.ts";
+import type { RuntimeHandlerOptions, RuntimeOptions } from "../runtime/mod.ts";
+import type { ServerPaths } from "./paths.ts";
+
+/** CRI-O's rule: 0 means 240 s, and nothing below 30 s is believed. */
+const DEFAULT_CREATE_TIMEOUT_S = 240;
+const LEAST_CREATE_TIMEOUT_S = 30;
+
+export function runtimeOptions(
+  { runtime }: Configuration,
+  paths: ServerPaths,
+): RuntimeOptions {
+  const xdg = Deno.env.get("XDG_RUNTIME_DIR");
+  return {
+    defaultHandler: runtime.default_runtime,
+    handlers: Object.entries(runtime.runtimes).map(([name, handler]) =>
+      handlerOptions(name, handler, runtime)
+    ),
+    exitsDir: runtime.container_exits_dir,
+    attachSocketDir: runtime.container_attach_socket_dir,
+    execDir: paths.execDir,
+    logLevel: runtime.log_level as RuntimeOptions["logLevel"],
+    logSizeMaxBytes: runtime.log_size_max,
+    noPivot: runtime.no_pivot,
+    environment: {
+      PATH: Deno.env.get("PATH") ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+      ...(xdg === undefined ? {} : { XDG_RUNTIME_DIR: xdg }),
+    },
+  };
+}
+
+function handlerOptions(
+  name: string,
+  handler: HandlerConfiguration,
+  runtime: Configuration["runtime"],
+): RuntimeHandlerOptions {
+  return {
+    name,
+    runtimeType: "oci",
+    runtimePath: handler.runtime_path,
+    runtimeRoot: handler.runtime_root || `/run/${name}`,
+    monitorPath: runtime.conmon || handler.monitor_path,
+    monitorEnv: runtime.conmon_env.length > 0 ? runtime.conmon_env : handler.monitor_env,
+    createTimeoutMs: createTimeoutMs(handler),
+    noSyncLog: handler.no_sync_log,
+  };
+}
+
+export function createTimeoutMs(handler: HandlerConfiguration | undefined): number {
+  const seconds = handler?.container_create_timeout || DEFAULT_CREATE_TIMEOUT_S;
+  return Math.max(seconds, LEAST_CREATE_TIMEOUT_S) * 1000;
+}
+
+/** What every container of a handler gets. */
+export function specDefaults(
+  { runtime }: Configuration,
+  handler: HandlerConfiguration | undefined,
+): SpecDefaults {
+  return {
+    capabilities: runtime.default_capabilities,
+    addInheritableCapabilities: runtime.add_inheritable_capabilities,
+    env: runtime.default_env,
+    ulimits: runtime.default_ulimits.map(parseUlimit),
+    pidsLimit: runtime.pids_limit,
+    readOnly: runtime.read_only,
+    privilegedWithoutHostDevices: handler?.privileged_without_host_devices ?? false,
+    deviceOwnershipFromSecurityContext: runtime.device_ownership_from_security_context,
+    minMemoryBytes: minMemory(handler?.container_min_memory),
+    allowedAnnotations: handler?.allowed_annotations ?? [],
+  };
+}
+
+/** The least memory limit that a container of a handler may have. */
+const DEFAULT_MIN_MEMORY = "12MiB";
+
+function minMemory(configured: string | undefined): bigint {
+  // A size that cannot be read is CRI-O's default, as the configuration has warned.
+  return BigInt(parseSize(configured || DEFAULT_MIN_MEMORY) ?? parseSize(DEFAULT_MIN_MEMORY) ?? 0);
+}
+
+/** `name=soft[:hard]`, -1 for no limit. */
+function parseUlimit(text: string): SpecRlimit {
+  const match = /^([a-z]+)=(-1|\d+)(?::(-1|\d+))?$/.exec(text);
+  if (match === null) {
+    throw new InvalidArgumentError(`default_ulimits ${shown(text)} is not a limit`, {
+      field: "runtime.default_ulimits",
+      value: text,
+      remedy: "write name=soft:hard, such as nofile=1024:4096",
+    });
+  }
+  const [, name = "", soft = "", hard = soft] = match;
+  return { type: `RLIMIT_${name.toUpperCase()}`, soft: limitOf(soft), hard: limitOf(hard) };
+}
+
+function limitOf(text: string): SpecRlimit["soft"] {
+  return specInteger(text === "-1" ? 0xffff_ffff_ffff_ffffn : BigInt(text));
+}

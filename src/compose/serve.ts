@@ -1,0 +1,99 @@
+/** The command `serve`: a server from its first line of log to its last. @module */
+import type { ServeOptions } from "../cli/mod.ts";
+import { assertUsable } from "../config/mod.ts";
+import { ActiveFaultGates, NO_FAULT_GATES, parseFaultSpec } from "../state/mod.ts";
+import { closeDebuggerPort, createLinuxKernel, sealDescriptors } from "../sys/mod.ts";
+import { createLogger, type Logger, type LogLevel, type LogSink } from "../telemetry/mod.ts";
+import { type Server, startServer } from "./server.ts";
+
+/** From SIGTERM to the end of the process, whatever hangs. */
+const STOP_DEADLINE_MS = 5_000;
+
+/** @returns the exit status, when the server has been told to stop and has stopped */
+export async function serve(options: ServeOptions, version: string): Promise<number> {
+  const { loaded, logFile, logFormat, faultGates } = options;
+  closeDebuggerPort();
+  sealDescriptors(createLinuxKernel());
+  Deno.umask(0o077);
+  const { log_level: level, log_filter: filter } = loaded.configuration.runtime;
+  using sink = openSink(logFile);
+  const log = createLogger({
+    level: level as LogLevel,
+    format: logFormat,
+    sink,
+    ...(filter === "" ? {} : { filter: new RegExp(filter) }),
+  });
+  for (const { level, key, message } of loaded.notices) {
+    if (level === "error") log.error(message, { key });
+    else log.warn(message, { key });
+  }
+  assertUsable(loaded);
+  using gates = faultGates === undefined
+    ? undefined
+    : new ActiveFaultGates(parseFaultSpec(faultGates));
+  using stopping = stopSignals();
+  globalThis.addEventListener("unhandledrejection", (event) => {
+    event.preventDefault();
+    log.error("A failure had no owner", { error: event.reason });
+  });
+  const server = await startServer({
+    loaded,
+    version,
+    registriesConf: options.registriesConf,
+    registriesConfDir: options.registriesConfDir,
+    gates: gates ?? NO_FAULT_GATES,
+    log,
+  });
+  log.info("Serving", { version, socket: server.socket, pid: Deno.pid });
+  const signal = await stopping.received;
+  log.info("Stopping; containers go on", { signal });
+  await stopWithin(server, log);
+  return 0;
+}
+
+async function stopWithin(server: Server, log: Logger): Promise<void> {
+  const late = setTimeout(() => {
+    // Whatever is cut off here is finished or undone by the next start.
+    log.warn("Something did not stop in time and is left to the next start", {});
+    Deno.exit(0);
+  }, STOP_DEADLINE_MS);
+  try {
+    await server[Symbol.asyncDispose]();
+  } finally {
+    clearTimeout(late);
+  }
+}
+
+interface StopSignals extends Disposable {
+  /** Name of the first signal that asks to stop. */
+  readonly received: Promise<string>;
+}
+
+function stopSignals(): StopSignals {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const names = ["SIGTERM", "SIGINT"] as const;
+  const listeners = names.map((name) => [name, () => resolve(name)] as const);
+  for (const [name, listener] of listeners) Deno.addSignalListener(name, listener);
+  return {
+    received: promise,
+    [Symbol.dispose](): void {
+      for (const [name, listener] of listeners) Deno.removeSignalListener(name, listener);
+    },
+  };
+}
+
+/** Standard error, or a file that is appended to. */
+function openSink(path: string | undefined): LogSink & Disposable {
+  const encoder = new TextEncoder();
+  if (path === undefined) {
+    return {
+      write: (line) => void Deno.stderr.writeSync(encoder.encode(line)),
+      [Symbol.dispose]: () => {},
+    };
+  }
+  const file = Deno.openSync(path, { append: true, create: true, mode: 0o600 });
+  return {
+    write: (line) => void file.writeSync(encoder.encode(line)),
+    [Symbol.dispose]: () => file.close(),
+  };
+}

@@ -1,0 +1,202 @@
+/**
+ * The object graph of the server, from the configuration to the socket.
+ *
+ * @module
+ */
+import type { LoadedConfiguration } from "../config/mod.ts";
+import { CriServer, imageMethods, runtimeMethods } from "../cri/mod.ts";
+import { type JsonObject, SystemClock } from "../model/mod.ts";
+import {
+  attachmentResource,
+  CniConfig,
+  CniExec,
+  CniNetworks,
+  PluginDirectories,
+  ProcOrphanPlugins,
+} from "../network/mod.ts";
+import { OciRuntime } from "../runtime/mod.ts";
+import { type FaultGates, recover, SpaceReserve } from "../state/mod.ts";
+import { detectNodeFacts, lockDirectory } from "../sys/mod.ts";
+import type { Logger } from "../telemetry/mod.ts";
+import { POD_DEADLINES } from "../pod/mod.ts";
+import { openImages } from "./images.ts";
+import { openMachine } from "./node.ts";
+import { serverPaths } from "./paths.ts";
+import { openPods, openRegistry } from "./pods.ts";
+import { hostFiles, podCgroups, seccompProfiles, specNodeFacts } from "./ports.ts";
+import { openRecord, rebuildPods } from "./record.ts";
+import { runtimeOptions } from "./runtime_options.ts";
+
+export interface ServerOptions {
+  readonly loaded: LoadedConfiguration;
+  readonly version: string;
+  readonly registriesConf: string | undefined;
+  readonly registriesConfDir: string | undefined;
+  readonly gates: FaultGates;
+  readonly log: Logger;
+}
+
+/** A server that answers on its socket. Disposing drains and stops it; containers go on. */
+export interface Server extends AsyncDisposable {
+  readonly socket: string;
+}
+
+/**
+ * Opens everything in the order in which it depends on each other, compares the record with the
+ * kernel, and listens.
+ *
+ * @throws {FailedPreconditionError} another server runs on the same root or socket; the node or the
+ *   configuration does not allow a start: says what to do
+ */
+export async function startServer(options: ServerOptions): Promise<Server> {
+  const { loaded, version, gates, log } = options;
+  const { configuration, flavour } = loaded;
+  const clock = new SystemClock();
+  await using undo = new AsyncDisposableStack();
+  const paths = serverPaths(configuration, flavour);
+  for (const path of [paths.root, paths.runRoot]) {
+    await Deno.mkdir(path, { recursive: true, mode: 0o700 });
+    await Deno.chmod(path, 0o700);
+  }
+  const machine = undo.use(openMachine());
+  undo.use(lockDirectory(machine.kernel, paths.root));
+  const facts = detectNodeFacts();
+  const { bootId } = machine.processes;
+  const reserve = undo.use(
+    new SpaceReserve({ path: paths.reserve, kernel: machine.kernel, log }),
+  );
+  const [record, runtime] = await Promise.all([
+    openRecord({ paths, bootId, reserve, gates, log }),
+    OciRuntime.open(runtimeOptions(configuration, paths), {
+      kernel: machine.kernel,
+      runner: machine.runner,
+      files: machine.fileWatcher,
+      processes: machine.processes,
+      processWatcher: machine.processWatcher,
+      clock,
+      log,
+    }),
+  ]);
+  undo.use(record);
+  undo.use(runtime);
+  record.podTypes.register(runtime.resourceType());
+
+  const pluginDirs = new PluginDirectories(configuration.network.plugin_dirs);
+  const cni = undo.use(
+    new CniConfig({
+      configDir: configuration.network.network_dir,
+      defaultNetwork: configuration.network.cni_default_network,
+      plugins: pluginDirs,
+      watcher: machine.fileWatcher,
+      logger: log,
+    }),
+  );
+  await cni.start();
+  const networks = new CniNetworks({
+    config: cni,
+    exec: new CniExec(machine.runner, pluginDirs),
+    kernel: machine.kernel,
+  });
+  record.podTypes.register(
+    attachmentResource(networks, new ProcOrphanPlugins(machine.processes, machine.processWatcher)),
+  );
+
+  await rebuildPods(record, log);
+  const opened = openRegistry(record, log);
+  const { images, snapshots } = undo.use(
+    await openImages({
+      configuration,
+      paths,
+      machine,
+      record,
+      reserve,
+      registry: opened.registry,
+      registriesConf: options.registriesConf,
+      registriesConfDir: options.registriesConfDir,
+      log,
+    }),
+  );
+  const pods = undo.use(
+    openPods({
+      configuration,
+      paths,
+      machine,
+      record,
+      reserve,
+      runtime,
+      networks,
+      images,
+      snapshots,
+      cgroups: podCgroups(machine.kernel, facts.cgroups),
+      hostFiles: hostFiles(machine.kernel, machine.runner, POD_DEADLINES.hostPathsMs),
+      node: specNodeFacts(
+        facts,
+        runtime.handlers().some((handler) => handler.isDefault && handler.recursiveReadOnlyMounts),
+      ),
+      seccomp: await seccompProfiles(configuration.runtime.seccomp_profile),
+      clock,
+      log,
+    }, opened),
+  );
+  const report = await pods.recover();
+  await recoverOrphans(record, pods.registry, log);
+  log.info("Recovered", {
+    sandboxes: report.sandboxes,
+    containers: report.containers,
+    unreadable: report.unreadable.length,
+  });
+
+  const server = undo.use(
+    await CriServer.listen({
+      listen: configuration.api.listen,
+      runtime: runtimeMethods({
+        sandboxes: pods.sandboxes,
+        containers: pods.containers,
+        node: {
+          runtimeObstacle: () => undefined,
+          networkReadiness: () => networks.readiness(),
+          handlers: () => runtime.handlers(),
+          cgroupDriver: () => "cgroupfs",
+          features: () => ({
+            supplementalGroupsPolicy: true,
+            userNamespacesHostNetwork: false,
+            mountOptions: false,
+          }),
+          configuration: () => configuration as unknown as JsonObject,
+        },
+        version,
+      }),
+      image: imageMethods({ images, snapshots, clock }),
+      http: {},
+      log,
+      clock,
+      receiveLimitBytes: configuration.api.grpc_max_recv_msg_size,
+      sendLimitBytes: configuration.api.grpc_max_send_msg_size,
+    }),
+  );
+  void machine.runner.warmUp();
+  const owned = undo.move();
+  return {
+    socket: server.path,
+    async [Symbol.asyncDispose](): Promise<void> {
+      await server.stop();
+      await owned.disposeAsync();
+    },
+  };
+}
+
+/** Undoes what belongs to no record: operations killed before their first commit of one, or after its last. */
+async function recoverOrphans(
+  record: Awaited<ReturnType<typeof openRecord>>,
+  registry: { sandbox(id: never): unknown; container(id: never): unknown },
+  log: Logger,
+): Promise<void> {
+  await recover({
+    journal: record.podSteps.journal,
+    undoer: record.podSteps.undoer,
+    isCommitted: (owner) =>
+      registry.sandbox(owner as never) !== undefined ||
+      registry.container(owner as never) !== undefined,
+    log,
+  });
+}

@@ -192,12 +192,8 @@ function checkPath(path: string): void {
 
 /** Files that a new group needs before processes can join it. */
 function initialize(hierarchy: CgroupHierarchy, parent: string, directory: string): void {
-  if (hierarchy.version === 2) {
-    // Each controller by itself: one that cannot be enabled must not keep the others out.
-    for (const controller of (readText(`${parent}/cgroup.controllers`) ?? "").split(/\s+/)) {
-      if (controller !== "") tryWrite(`${parent}/cgroup.subtree_control`, `+${controller}`);
-    }
-  } else if (hierarchy.controllers.includes("cpuset")) {
+  // v2 controllers are left to the OCI runtime: enabling one forbids processes in the parent.
+  if (hierarchy.version === 1 && hierarchy.controllers.includes("cpuset")) {
     // A new v1 cpuset has no processors and no memory: nothing could join it.
     for (const file of ["cpuset.cpus", "cpuset.mems"]) {
       if (readText(`${directory}/${file}`)?.trim() !== "") continue;

@@ -25,8 +25,10 @@ import {
   O_PATH,
   O_RDONLY,
   O_WRONLY,
+  RESOLVE_BENEATH,
   RESOLVE_IN_ROOT,
   RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_SYMLINKS,
 } from "./constants.ts";
 import type { Fd, FileStat, Kernel } from "./kernel.ts";
 import { removeTreeAt } from "./tree.ts";
@@ -102,7 +104,7 @@ export class RootDir implements Disposable {
 
   /**
    * Makes a directory and its missing parents, as `mkdir -p` inside the root would; existing ones
-   * are left as they are. Returns the directory, opened with `O_PATH`.
+   * are left as they are. Returns the directory, opened; only for use as a directory descriptor.
    */
   makeDirectories(path: string, attributes: NodeAttributes): Fd {
     let directory = this.openAt("/", O_PATH | O_DIRECTORY);
@@ -178,20 +180,21 @@ export class RootDir implements Disposable {
     } catch (error) {
       if (!isErrno(error, "ENOENT") || name === "..") throw error;
     }
-    let made = true;
     try {
       this.#kernel.mkdirat(parent.number, name, attributes.mode);
     } catch (error) {
       // Another process was quicker, or a link leads nowhere: opening it will tell.
-      if (!isErrno(error, "EEXIST")) throw error;
-      made = false;
+      if (isErrno(error, "EEXIST")) return this.openAt(path, O_PATH | O_DIRECTORY);
+      throw error;
     }
-    const directory = this.openAt(path, O_PATH | O_DIRECTORY);
+    // By the parent and without links: what was made, even if something else took its place.
+    const directory = this.#kernel.openat2(parent.number, name, {
+      flags: O_RDONLY | O_DIRECTORY,
+      resolve: RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+    });
     try {
-      if (made) {
-        this.#own(directory.number, "", AT_EMPTY_PATH, attributes);
-        this.#kernel.fchmodat(parent.number, name, attributes.mode);
-      }
+      this.#own(directory.number, "", AT_EMPTY_PATH, attributes);
+      this.#kernel.fchmod(directory.number, attributes.mode);
       return directory;
     } catch (error) {
       directory.close();

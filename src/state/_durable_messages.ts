@@ -24,7 +24,9 @@ export type ImageChange =
   }
   | { readonly op: "done"; readonly row: ResourceRow; readonly payload: JsonObject }
   | { readonly op: "forget"; readonly row: ResourceRow }
-  | { readonly op: "restore"; readonly resource: StoredResource };
+  | { readonly op: "restore"; readonly resource: StoredResource }
+  /** See `markUsed`. */
+  | { readonly op: "used" };
 
 /** The row that an `intend` or a `restore` got; null for the other changes. */
 export type ChangeResult = ResourceRow | null;

@@ -29,14 +29,20 @@ export interface OpenOptions {
 }
 
 /**
- * Where the contents come from. `created` and `damaged` mean that the tables are empty and the caller
- * rebuilds them from the record files.
+ * Where the contents come from. With `created` and `damaged` the caller rebuilds them from the record
+ * files. The tables are empty then, or, if an earlier rebuild was cut off, hold what that had entered:
+ * `created` is told again until {@link markUsed}.
  */
 export type DatabaseOrigin =
   | { readonly kind: "existing" }
   | { readonly kind: "migrated"; readonly fromVersion: number; readonly backup: string }
   | { readonly kind: "created" }
   | { readonly kind: "damaged"; readonly reason: string; readonly setAside: string };
+
+/** True if the contents are there and need no rebuild. */
+export function isComplete(origin: DatabaseOrigin): boolean {
+  return origin.kind === "existing" || origin.kind === "migrated";
+}
 
 export interface OpenedDatabase {
   readonly database: DatabaseSync;
@@ -73,6 +79,14 @@ export function openDatabase(options: OpenOptions): OpenedDatabase {
   }
 }
 
+/** Kept in the file's header: its contents are complete, and ordinary work has begun. */
+const USED = 0x53415552;
+
+/** Part of the first ordinary transaction: from then on the contents need no rebuild. */
+export function markUsed(database: DatabaseSync): void {
+  database.exec(`PRAGMA application_id = ${USED}`);
+}
+
 type Attempt =
   | ({ readonly kind: "opened" } & OpenedDatabase)
   | { readonly kind: "damaged"; readonly reason: string; readonly setAside: string };
@@ -89,7 +103,9 @@ function openChecked(options: OpenOptions): Attempt {
     const known = options.migrations.at(-1)?.version ?? 0;
     if (version > known) throw newerSchema(path, version, known);
     if (version > 0) quickCheck(database);
-    return { kind: "opened", database, origin: migrate(database, options, version) };
+    const used = Number(database.prepare("PRAGMA application_id").get()?.application_id) === USED;
+    const origin = migrate(database, options, version);
+    return { kind: "opened", database, origin: used ? origin : { kind: "created" } };
   } catch (error) {
     // Renamed before it is closed: closing removes the log by its name, and it may be of use.
     const setAside = isDamage(error) ? setAsideDatabase(path) : undefined;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { FailedPreconditionError, InternalError } from "../errors/mod.ts";
-import { type Migration, openDatabase, type OpenedDatabase } from "./database.ts";
+import { markUsed, type Migration, openDatabase, type OpenedDatabase } from "./database.ts";
 import { PodState } from "./pod_records.ts";
 
 const FIRST: Migration = { version: 1, sql: "CREATE TABLE a (x TEXT NOT NULL) STRICT" };
@@ -33,6 +33,7 @@ Deno.test("a new database is private, of the newest version, and says that it wa
     assert.deepEqual(origin, { kind: "created" });
     assert.equal(database.prepare("PRAGMA user_version").get()?.user_version, 2);
     database.exec("INSERT INTO a (x) VALUES ('1')");
+    markUsed(database);
     for (const file of [path, `${path}-wal`]) {
       assert.equal((Deno.statSync(file).mode ?? 0) & 0o777, 0o600, file);
     }
@@ -46,6 +47,7 @@ Deno.test("an older schema is migrated after a backup that an older binary can o
   inDirectory((path) => {
     const old = open(path, FIRST);
     old.database.exec("INSERT INTO a VALUES ('kept')");
+    markUsed(old.database);
     old.database.close();
     const { database, origin } = open(path, FIRST, SECOND);
     assert.deepEqual(origin, { kind: "migrated", fromVersion: 1, backup: `${path}.backup-v1` });
@@ -59,7 +61,9 @@ Deno.test("an older schema is migrated after a backup that an older binary can o
 
 Deno.test("a migration that fails changes nothing", () =>
   inDirectory((path) => {
-    open(path, FIRST).database.close();
+    const first = open(path, FIRST);
+    markUsed(first.database);
+    first.database.close();
     const broken: Migration = { version: 2, sql: "CREATE TABLE c (z TEXT) STRICT; NONSENSE" };
     assert.throws(() => open(path, FIRST, broken), InternalError);
     const { database, origin } = open(path, FIRST);

@@ -17,7 +17,7 @@ import { IMAGES_MIGRATIONS } from "./_schemas.ts";
 import { databaseError } from "./_sqlite_errors.ts";
 import { DocumentTable, ResourceTable } from "./_tables.ts";
 import { Transactions } from "./_transactions.ts";
-import { openDatabase, type OpenedDatabase } from "./database.ts";
+import { markUsed, openDatabase, type OpenedDatabase } from "./database.ts";
 
 const BUSY_TIMEOUT_MS = 10_000;
 /** 1 MiB of log: a small part of the reserve, which must hold it when the disk is full. */
@@ -82,6 +82,9 @@ class ImageDatabase implements Disposable {
         return null;
       case "restore":
         return this.#resources.restore(change.resource);
+      case "used":
+        markUsed(this.#opened.database);
+        return null;
     }
   }
 }
@@ -119,11 +122,26 @@ function checkpoint(path: string): void {
       opened?.database.close();
       // mode=rw: a deleted database must not come back as an empty file.
       const database = new DatabaseSync(`file:${encodeURI(path)}?mode=rw`, { timeout: 0 });
+      database.exec("PRAGMA synchronous = NORMAL");
       opened = { database, inode };
       checkpointed.set(path, opened);
     }
-    opened.database.prepare("PRAGMA wal_checkpoint(PASSIVE)").get();
+    const row = opened.database.prepare("PRAGMA wal_checkpoint(PASSIVE)").get();
+    if (row?.log === row?.checkpointed) restartLog(opened.database);
   } catch (error) {
     throw databaseError(error, "Cannot checkpoint the database", path);
+  }
+}
+
+/**
+ * The first write after a complete checkpoint begins the log again and syncs its header, also with
+ * synchronous=NORMAL. Done here, so that the main thread need not wait for the disk.
+ */
+function restartLog(database: DatabaseSync): void {
+  try {
+    const version = Number(database.prepare("PRAGMA user_version").get()?.user_version);
+    database.exec(`PRAGMA user_version = ${version}`);
+  } catch {
+    // Locked: the main thread is writing, and has begun the log again itself.
   }
 }

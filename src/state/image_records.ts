@@ -13,7 +13,7 @@ import type { JsonObject } from "../model/mod.ts";
 import { type Logger, silentLogger } from "../telemetry/mod.ts";
 import type { ChangeResult, ImageChange, ImageContents, ImageTable } from "./_durable_messages.ts";
 import { isDiskFull } from "./_sqlite_errors.ts";
-import type { DatabaseOrigin } from "./database.ts";
+import { type DatabaseOrigin, isComplete } from "./database.ts";
 import { type DurableWriter, WorkerRestartedError } from "./durable_writer.ts";
 import type { Journal, Resource, ResourceRow } from "./journal.ts";
 import type { SpaceReleaser } from "./pod_records.ts";
@@ -46,6 +46,8 @@ export class ImageState {
 
   readonly #options: ImageStateOptions;
   readonly #log: Logger;
+  /** False until the contents are known to be complete. */
+  #used: boolean;
   #copy: Copy;
   /** Set when the worker died; the next call waits for it. */
   #reload: Promise<void> | undefined;
@@ -55,6 +57,7 @@ export class ImageState {
     this.origin = contents.origin;
     this.#options = options;
     this.#log = options.log ?? silentLogger;
+    this.#used = isComplete(contents.origin);
     this.#copy = copyOf(contents);
     this.images = this.#table("images");
     this.layers = this.#table("layers");
@@ -86,7 +89,20 @@ export class ImageState {
     }
   }
 
-  /** Enters a record and its resources as read from a record file; does nothing if the id is there. */
+  /**
+   * Says that what had to be rebuilt is there. Until then every start tells `created` and rebuilds,
+   * because one that was cut off must not pass for complete: layers that it did not enter would be
+   * taken for garbage.
+   */
+  async rebuilt(): Promise<void> {
+    if (this.#used) return;
+    await this.commit([{ op: "used" }]);
+    this.#used = true;
+  }
+
+  /**
+   * Enters a record and its resources as read from a record file; does nothing if the id is there.
+   */
   async restore(table: ImageTable, record: StoredRecord): Promise<boolean> {
     const { id, value, resources } = record;
     await this.#reload;
@@ -117,7 +133,7 @@ export class ImageState {
   async #readAgain(): Promise<void> {
     const { writer, path, bootId } = this.#options;
     const contents = await writer.open(path, bootId);
-    if (contents.origin.kind === "existing") {
+    if (!isLost(contents)) {
       this.#copy = copyOf(contents);
       return;
     }
@@ -128,6 +144,7 @@ export class ImageState {
       ...puts("images", images),
       ...puts("layers", layers),
       ...[...resources.values()].map((resource) => ({ op: "restore", resource }) as const),
+      ...(this.#used ? [{ op: "used" } as const] : []),
     ]);
     const rows = results.slice(images.size + layers.size);
     const renumbered = [...resources.values()].map((resource, index) => ({
@@ -165,6 +182,8 @@ export class ImageState {
         const row = rowOf(result);
         return void resources.set(row, { ...change.resource, row });
       }
+      case "used":
+        return;
     }
   }
 
@@ -200,6 +219,12 @@ export class ImageState {
 function rowOf(result: ChangeResult | undefined): ResourceRow {
   if (typeof result !== "number") throw new UnavailableError("The durable worker gave no row");
   return result;
+}
+
+/** True if the worker had to make the file anew. */
+function isLost({ origin, images, layers, resources }: ImageContents): boolean {
+  if (isComplete(origin)) return false;
+  return images.length === 0 && layers.length === 0 && resources.length === 0;
 }
 
 function copyOf(contents: ImageContents): Copy {

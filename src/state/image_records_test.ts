@@ -22,6 +22,7 @@ Deno.test("images and layers are there again after a new start", async () => {
   await using bench = new Bench();
   const state = await bench.open();
   assert.equal(state.origin.kind, "created");
+  await state.rebuilt();
   await state.images.put("i1", { tags: ["a"] });
   await state.layers.put("sha256:1", { size: 1 });
   await state.layers.put("sha256:2", { size: 2 });
@@ -120,6 +121,7 @@ Deno.test("a database deleted while the worker has died is written again from th
   const state = await bench.open();
   await state.images.put("i1", { tags: ["a"] });
   await state.journal.intend("pull-1", "layer", { name: "a" });
+  await state.rebuilt();
   bench.writer.terminate();
   for (const suffix of ["", "-wal", "-shm"]) {
     await Deno.remove(bench.path + suffix).catch(() => {});

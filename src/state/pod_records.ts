@@ -12,7 +12,13 @@ import { PODS_MIGRATIONS } from "./_schemas.ts";
 import { databaseError, isDiskFull } from "./_sqlite_errors.ts";
 import { DocumentTable, ResourceTable } from "./_tables.ts";
 import { Transactions } from "./_transactions.ts";
-import { type DatabaseOrigin, openDatabase, type OpenedDatabase } from "./database.ts";
+import {
+  type DatabaseOrigin,
+  isComplete,
+  markUsed,
+  openDatabase,
+  type OpenedDatabase,
+} from "./database.ts";
 import type { Journal, Resource, ResourceRow } from "./journal.ts";
 import type { StoredRecord } from "./record_file.ts";
 import type { RecordTable } from "./records.ts";
@@ -50,10 +56,14 @@ export interface PodTransaction {
   readonly journal: SyncJournal;
 }
 
-/** Commits between two checkpoints: about 1 MB of log, a small part of the reserve. */
-const CHECKPOINT_EVERY = 128;
+/** Commits between two checkpoints while there is no pause: about 10 MB of log. */
+const CHECKPOINT_COMMITS = 1024;
+/** A pause this long is used for a checkpoint: then nobody notices that it syncs. */
+const CHECKPOINT_PAUSE_MS = 2000;
 /** Only a checkpoint's last moment or another program can hold the lock. */
 const BUSY_TIMEOUT_MS = 1000;
+
+type Timer = ReturnType<typeof setTimeout>;
 
 export class PodState implements AsyncDisposable {
   readonly path: string;
@@ -70,13 +80,18 @@ export class PodState implements AsyncDisposable {
   readonly #resources: ResourceTable;
   readonly #options: PodStateOptions;
   readonly #log: Logger;
+  /** False until the first transaction after a rebuild. */
+  #used: boolean;
   #commits = 0;
+  #lastCommitMs = 0;
+  #pause: Timer | undefined;
   #checkpoint: Promise<void> | undefined;
 
   private constructor(opened: OpenedDatabase, options: PodStateOptions) {
     const { database } = opened;
     this.path = options.path;
     this.origin = opened.origin;
+    this.#used = isComplete(opened.origin);
     this.#opened = opened;
     this.#options = options;
     this.#log = options.log ?? silentLogger;
@@ -111,30 +126,42 @@ export class PodState implements AsyncDisposable {
    * @throws {ResourceExhaustedError} the disk is full and the reserve is used up
    */
   transaction<T>(act: (inside: PodTransaction) => T): T {
-    const commit = () => this.#transactions.run(() => act(this.#inside));
-    const result = this.#withReserve(commit);
-    this.#committed();
+    const result = this.#commit(() => {
+      if (!this.#used) markUsed(this.#opened.database);
+      return act(this.#inside);
+    });
+    this.#used = true;
     return result;
   }
 
-  /** Enters a record and its resources as read from a record file; does nothing if the id is there. */
+  /**
+   * Enters a record and its resources as read from a record file; does nothing if the id is there. For
+   * rebuilds, before anything else is written: if one is cut off, the next start is told to rebuild.
+   */
   restore(table: "sandboxes" | "containers", record: StoredRecord): boolean {
-    return this.transaction((inside) => {
-      if (inside[table].get(record.id) !== undefined) return false;
+    return this.#commit(() => {
+      if (this.#inside[table].get(record.id) !== undefined) return false;
       for (const resource of record.resources) this.#resources.restore(resource);
-      inside[table].put(record.id, record.value);
+      this.#inside[table].put(record.id, record.value);
       return true;
     });
   }
 
   /** Waits for a checkpoint under way and closes the connection. */
   async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#pause);
     await this.#checkpoint;
     if (this.#opened.database.isOpen) this.#opened.database.close();
   }
 
   #write<T>(act: () => T): T {
     return this.#transactions.open ? act() : this.transaction(act);
+  }
+
+  #commit<T>(act: () => T): T {
+    const result = this.#withReserve(() => this.#transactions.run(act));
+    this.#committed();
+    return result;
   }
 
   #withReserve<T>(commit: () => T): T {
@@ -157,9 +184,29 @@ export class PodState implements AsyncDisposable {
   }
 
   #committed(): void {
+    if (this.#options.checkpointer === undefined) return;
+    this.#lastCommitMs = performance.now();
+    if (++this.#commits >= CHECKPOINT_COMMITS) this.#startCheckpoint();
+    else this.#pause ??= this.#awaitPause(CHECKPOINT_PAUSE_MS);
+  }
+
+  /** One timer for many commits: it looks again if there was one meanwhile. */
+  #awaitPause(delayMs: number): Timer {
+    const timer = setTimeout(() => {
+      this.#pause = undefined;
+      const leftMs = this.#lastCommitMs + CHECKPOINT_PAUSE_MS - performance.now();
+      if (leftMs > 0) this.#pause = this.#awaitPause(leftMs);
+      else this.#startCheckpoint();
+    }, delayMs);
+    Deno.unrefTimer(timer);
+    return timer;
+  }
+
+  #startCheckpoint(): void {
     const { checkpointer } = this.#options;
-    if (++this.#commits < CHECKPOINT_EVERY || checkpointer === undefined) return;
-    if (this.#checkpoint !== undefined) return;
+    if (checkpointer === undefined || this.#checkpoint !== undefined) return;
+    clearTimeout(this.#pause);
+    this.#pause = undefined;
     this.#commits = 0;
     this.#checkpoint = checkpointer.checkpoint(this.path)
       .catch((error) => this.#log.warn("Checkpoint of the pods' database failed", { error }))

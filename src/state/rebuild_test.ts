@@ -149,3 +149,33 @@ Deno.test("layers are filled in the same way, through the worker", () =>
     assert.deepEqual(state.layers.get(id), { size: 1 });
     assert.deepEqual(await state.journal.owners(), [id]);
   }));
+
+Deno.test("a rebuild that was cut off is asked for again, until ordinary work begins", () =>
+  inDirectory(async (root) => {
+    const record = { id: "s1", value: {}, resources: RESOURCES };
+    const origins: string[] = [];
+    const session = async (work: (state: PodState) => void) => {
+      await using state = PodState.open({ path: `${root}/pods.db`, bootId: "b" });
+      origins.push(state.origin.kind);
+      work(state);
+    };
+    await session((state) => void state.restore("sandboxes", record));
+    await session((state) => assert.equal(state.restore("sandboxes", record), false));
+    await session((state) => state.containers.put("c1", {}));
+    await session((state) => assert.equal(state.sandboxes.all().length, 1));
+    assert.deepEqual(origins, ["created", "created", "created", "existing"]);
+
+    await using writer = new DurableWriter();
+    const open = () => ImageState.open({ path: `${root}/images.db`, bootId: "b", writer });
+    await (await open()).restore("layers", record);
+    writer.terminate();
+    const again = await open();
+    assert.equal(again.origin.kind, "created");
+    assert.equal(await again.restore("layers", record), false);
+    await again.images.put("i1", {});
+    await again.rebuilt();
+    writer.terminate();
+    const used = await open();
+    assert.equal(used.origin.kind, "existing");
+    assert.equal(used.layers.all().length, 1);
+  }));

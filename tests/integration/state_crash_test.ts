@@ -5,7 +5,6 @@ import { PodState } from "../../src/state/mod.ts";
 const CHILD = new URL("./testdata/state_child.ts", import.meta.url).pathname;
 
 interface Told {
-  readonly origin: string;
   readonly owners: readonly string[];
   readonly sandboxes: readonly string[];
 }
@@ -50,7 +49,7 @@ async function gatesOf(root: string, operation: string): Promise<string[]> {
   return [...new Set((await Deno.readTextFile(`${root}/gates`)).trim().split("\n"))];
 }
 
-const NOTHING = { origin: "existing", owners: [], sandboxes: [] };
+const NOTHING = { owners: [], sandboxes: [] };
 const ALL = ["container", "namespace", "network", "rootfs"];
 
 Deno.test("killed at each gate of making, the next start undoes or keeps all, and making works", async (t) => {

@@ -104,7 +104,6 @@ switch (command) {
     throw new Error(`Unknown command ${command}`);
 }
 console.log(JSON.stringify({
-  origin: state.origin.kind,
   owners: await journal.owners(),
   sandboxes: state.sandboxes.all().map(({ id }) => id),
 }));

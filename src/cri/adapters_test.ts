@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import type { ImageRecord } from "../image/images.ts";
+import { Container, ListContainersResponse } from "../proto/mod.ts";
+import { EncodedList } from "./encoded_list.ts";
+import { imageInfo, imageMessage } from "./image_message.ts";
+import { pullCredentials } from "./pull_credentials.ts";
+import { statusResponse } from "./node_status.ts";
+import { TEST_NODE } from "./_test_server.ts";
+
+Deno.test("EncodedList joins to what encoding the whole gives, for entries of every length", () => {
+  const containers = [0, 1, 60, 127, 128, 300, 20_000, 3_000_000].map((length) =>
+    Container.fromPartial({ id: "x".repeat(length), createdAt: BigInt(length) })
+  );
+  const joined = new EncodedList(1, containers.map((c) => Container.encode(c).finish()));
+  const whole = ListContainersResponse.encode({ containers }).finish();
+  assert.ok(joined.toBuffer().equals(whole));
+  assert.equal(new EncodedList(1, []).toBuffer().length, 0);
+});
+
+Deno.test("EncodedList.chunks() gives all entries in order, and one empty message for none", () => {
+  const items = [1, 2, 3, 4, 5].map((n) => Uint8Array.of(n));
+  const list = new EncodedList(1, items);
+  assert.deepEqual([...list.chunks(2)].map((chunk) => chunk.items.length), [2, 2, 1]);
+  assert.deepEqual([...list.chunks(2)].flatMap((chunk) => chunk.items), items);
+  assert.deepEqual([...new EncodedList(1, []).chunks(2)].map(({ items }) => items), [[]]);
+});
+
+const RECORD = {
+  id: "a".repeat(64),
+  repoTags: ["docker.io/library/web:1"],
+  repoDigests: [`docker.io/library/web@sha256:${"b".repeat(64)}`],
+  config: {
+    architecture: "amd64",
+    os: "linux",
+    user: "",
+    env: ["A=b"],
+    entrypoint: [],
+    cmd: ["sh"],
+    workingDir: "",
+    labels: { l: "v" },
+    volumes: ["/data"],
+    exposedPorts: ["80/tcp"],
+    stopSignal: "",
+    diffIds: [],
+    created: "",
+  },
+  sizeBytes: 123n,
+  pinned: true,
+} as unknown as ImageRecord;
+
+function user(text: string): [bigint | undefined, string] {
+  const { uid, username } = imageMessage({ ...RECORD, config: { ...RECORD.config, user: text } });
+  return [uid?.value, username];
+}
+
+Deno.test("An image's user is a uid if it is a number, else a name", () => {
+  assert.deepEqual(user(""), [undefined, ""]);
+  assert.deepEqual(user("0"), [0n, ""]);
+  assert.deepEqual(user("1000:2000"), [1000n, ""]);
+  assert.deepEqual(user("www:www"), [undefined, "www"]);
+  assert.deepEqual(user("4294967295"), [undefined, "4294967295"]);
+  assert.deepEqual(user("99999999999999999999"), [undefined, "99999999999999999999"]);
+});
+
+Deno.test("An image's message and verbose information have what the record has", () => {
+  const message = imageMessage(RECORD);
+  assert.deepEqual([message.id, message.size, message.pinned], [RECORD.id, 123n, true]);
+  assert.deepEqual(message.repoTags, RECORD.repoTags);
+  const info = JSON.parse(imageInfo(RECORD)["info"] ?? "");
+  assert.deepEqual(info.labels, { l: "v" });
+  assert.deepEqual(info.imageSpec.config.Volumes, { "/data": {} });
+});
+
+function auth(parts: Partial<Record<"username" | "password" | "auth" | "identityToken", string>>) {
+  return pullCredentials({
+    username: "",
+    password: "",
+    auth: "",
+    serverAddress: "",
+    identityToken: "",
+    registryToken: "",
+    ...parts,
+  });
+}
+
+Deno.test("Credentials come from user and password, or from base64 of both", () => {
+  assert.equal(pullCredentials(undefined), undefined);
+  assert.equal(auth({}), undefined);
+  const both = { username: "u", password: "p:w" };
+  assert.deepEqual(auth(both), both);
+  assert.deepEqual(auth({ auth: btoa("u:p:w") }), both);
+  assert.deepEqual(auth({ auth: btoa("u:p:w\0\0") }), both);
+});
+
+Deno.test("Credentials that cannot be used are refused without being shown", () => {
+  for (const bad of ["%%%", btoa("nocolon-secret"), btoa(":secret"), btoa("\xff\xfe:secret")]) {
+    assert.throws(() => auth({ auth: bad }), (error: Error) => {
+      assert.match(error.message, /is not base64 of a user name/);
+      assert.doesNotMatch(JSON.stringify(error), /secret/);
+      return true;
+    });
+  }
+  assert.throws(() => auth({ identityToken: "secret" }), { kind: "unimplemented" });
+});
+
+Deno.test("Status names why something is not ready", () => {
+  const { status, info } = statusResponse({
+    ...TEST_NODE,
+    runtimeObstacle: () => ({ reason: "RecoveryUnderWay", message: "Looking for pods" }),
+  }, false);
+  assert.deepEqual(status?.conditions, [
+    {
+      type: "RuntimeReady",
+      status: false,
+      reason: "RecoveryUnderWay",
+      message: "Looking for pods",
+    },
+    {
+      type: "NetworkReady",
+      status: false,
+      reason: "NetworkPluginNotReady",
+      message: "No network in /etc/cni/net.d",
+    },
+  ]);
+  assert.deepEqual(info, {});
+});

@@ -52,7 +52,7 @@ export async function openImages(options: ImagesOptions): Promise<ServerImages> 
   const { runner: steps } = record.imageSteps;
   const { bootId } = machine.processes;
   record.imageTypes.register(layerDirectoryType(new LayerPaths(paths.root), workers));
-  record.imageTypes.register(imageDirectoryType(paths.root));
+  record.imageTypes.register(imageDirectoryType(paths.root, images));
   const layers = await createLayerStore({
     root: paths.root,
     layers: table,

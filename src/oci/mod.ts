@@ -14,7 +14,13 @@ export {
   type SpecRlimit,
   type SpecSeccomp,
 } from "./runtime_spec.ts";
-export { builtinProfile, parseSeccompProfile, type SeccompProfile } from "./seccomp.ts";
+export {
+  builtinProfile,
+  DISTRIBUTION_PROFILE_PATH,
+  distributionProfile,
+  parseSeccompProfile,
+  type SeccompProfile,
+} from "./seccomp.ts";
 export { type SeccompRequest, seccompRequest } from "./seccomp_request.ts";
 export { parseSignal, SIGTERM, stopSignalOf } from "./signals.ts";
 export { buildSpec } from "./spec_builder.ts";

@@ -145,6 +145,33 @@ export function builtinProfile(): SeccompProfile {
   return parseSeccompProfile(JSON.stringify(defaultProfile), "built-in seccomp profile");
 }
 
+/** Where containers-common installs its profile. */
+export const DISTRIBUTION_PROFILE_PATH = "/usr/share/containers/seccomp.json";
+
+/**
+ * The distribution's profile as this runtime's default. Made for tools that nest containers, it lets
+ * everyone make namespaces; as in CRI-O, that needs CAP_SYS_ADMIN here.
+ *
+ * @throws {InvalidArgumentError} the text is not a profile
+ */
+export function distributionProfile(text: string, source: string): SeccompProfile {
+  const profile = parseSeccompProfile(text, source);
+  const calls = ["clone", "clone3", "unshare"];
+  const concerns = (names: readonly string[]) => names.some((name) => calls.includes(name));
+  return {
+    ...profile,
+    syscalls: [
+      ...profile.syscalls.map((rule) => ({
+        ...rule,
+        names: rule.names.filter((name) => !calls.includes(name)),
+      })).filter(({ names }) => names.length > 0),
+      ...builtinProfile().syscalls
+        .filter(({ names }) => concerns(names))
+        .map((rule) => ({ ...rule, names: rule.names.filter((name) => calls.includes(name)) })),
+    ],
+  };
+}
+
 /** Larger than any profile known, small enough to parse at once. */
 const MAX_PROFILE_CHARS = 1024 * 1024;
 

@@ -4,6 +4,7 @@
  * @module
  */
 import type { ContainerId, JsonObject } from "../model/mod.ts";
+import type { Intent } from "../state/steps.ts";
 import type { ProcessIdentity } from "../sys/watching.ts";
 
 /** Where one container's files are. All paths absolute. */
@@ -55,6 +56,8 @@ export interface ExecRequest {
   readonly timeoutMs: number;
   /** For standard output and standard error together. */
   readonly outputLimitBytes: number;
+  /** Ends the command and everything it started; {@link ContainerRuntime.execSync} throws its reason. */
+  readonly signal?: AbortSignal;
 }
 
 export interface ExecResult {
@@ -75,6 +78,8 @@ export interface ContainerRuntime {
   handlers(): readonly RuntimeHandlerInfo[];
   /** Name of the handler for an empty or given request. @throws {NotFoundError} no such handler */
   resolveHandler(name: string): string;
+  /** What to commit before {@link ContainerRuntime.create}: undoing it is {@link ContainerRuntime.remove}. */
+  intent(place: ContainerPlace): Intent;
   /**
    * Starts the monitor, which creates the container. The caller has written config.json.
    *
@@ -111,6 +116,8 @@ export interface ContainerRuntime {
   >;
   /** @throws {DeadlineExceededError} after `timeoutMs`; no process of the exec is left then */
   execSync(request: ExecRequest): Promise<ExecResult>;
+  /** For recovery: ends what execs of an earlier life of this process left running in a container. */
+  sweepExecs(place: ContainerPlace): Promise<void>;
   /** Makes the monitor write to the file now at the log path; does nothing if it already does. */
   reopenLog(place: ContainerPlace, created: CreatedContainer): Promise<void>;
 }

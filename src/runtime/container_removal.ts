@@ -1,0 +1,188 @@
+/**
+ * Making a container not exist, from any point of its life and of its making.
+ *
+ * @module
+ */
+import { InternalError } from "../errors/mod.ts";
+import { type ContainerId, type JsonObject, parseContainerId } from "../model/mod.ts";
+import type { Intent } from "../state/steps.ts";
+import type { ResourceType } from "../state/journal.ts";
+import type { ProcessIdentity, ProcessTable, ProcessWatcher } from "../sys/watching.ts";
+import { monitorFiles } from "./conmon_arguments.ts";
+import { readPidFile } from "./conmon.ts";
+import type { ContainerCgroups } from "./container_cgroups.ts";
+import type { RuntimeCommand } from "./runc.ts";
+
+/** What undoing needs, independent of the configuration that was in force. */
+export interface RecordedContainer {
+  readonly id: ContainerId;
+  readonly bundle: string;
+  readonly persistDir: string;
+  readonly cgroupPath: string;
+  readonly runtimePath: string;
+  readonly runtimeRoot: string;
+  readonly exitsDir: string;
+  readonly attachSocketDir: string;
+}
+
+export interface RemovalPorts {
+  readonly runtime: RuntimeCommand;
+  readonly cgroups: ContainerCgroups;
+  readonly processes: ProcessTable;
+  readonly processWatcher: ProcessWatcher;
+}
+
+const KIND = "runtime-container";
+const SIGKILL = 9;
+const CGROUP_TIMEOUT_MS = 10_000;
+/** A monitor drains and syncs the log after its container's end. */
+const MONITOR_TIMEOUT_MS = 5_000;
+const MONITOR_KILLED_TIMEOUT_MS = 2_000;
+
+export function runtimeContainerIntent(container: RecordedContainer): Intent {
+  return { kind: KIND, payload: { ...container } };
+}
+
+/** The resource `runtime-container`: monitor, processes, cgroups, runtime state and their files. */
+export function runtimeContainerType(ports: RemovalPorts): ResourceType<RecordedContainer> {
+  return {
+    kind: KIND,
+    parse: parseRecorded,
+    undo: async (container, { sameBoot, signal }) => {
+      // After a reboot the recorded pids and cgroups are other people's: only files are ours.
+      if (sameBoot) await removeContainer(container, ports, signal);
+      else await removeFiles(container);
+    },
+  };
+}
+
+function parseRecorded(payload: JsonObject): RecordedContainer {
+  const text = (key: Exclude<keyof RecordedContainer, "id">): string => {
+    const value = payload[key];
+    if (typeof value === "string" && value.startsWith("/")) return value;
+    throw new InternalError(`A recorded container has no path ${key}`);
+  };
+  return {
+    id: parseContainerId(String(payload["id"]), "id"),
+    bundle: text("bundle"),
+    persistDir: text("persistDir"),
+    cgroupPath: text("cgroupPath"),
+    runtimePath: text("runtimePath"),
+    runtimeRoot: text("runtimeRoot"),
+    exitsDir: text("exitsDir"),
+    attachSocketDir: text("attachSocketDir"),
+  };
+}
+
+/**
+ * Ends and removes a container that is running, ended, half made or not there at all.
+ *
+ * @throws {UnavailableError} killed processes do not vanish; may be repeated
+ */
+export async function removeContainer(
+  container: RecordedContainer,
+  ports: RemovalPorts,
+  signal: AbortSignal,
+): Promise<void> {
+  const { runtime, cgroups } = ports;
+  const files = monitorFiles(container.bundle);
+  if (readPidFile(files.initPidFile) === undefined) {
+    // Still being made: without its monitor, the runtime below it ends, too, and makes no more.
+    await endMonitors(container, ports, 0);
+  }
+  cgroups.kill(container.cgroupPath);
+  await runtime.delete(container, container.id, signal);
+  await cgroups.remove(container.cgroupPath, CGROUP_TIMEOUT_MS);
+  await endMonitors(container, ports, MONITOR_TIMEOUT_MS);
+  await removeFiles(container);
+}
+
+/** Waits for the monitors of a container and kills those that stay. */
+async function endMonitors(
+  container: RecordedContainer,
+  ports: RemovalPorts,
+  patienceMs: number,
+): Promise<void> {
+  for (const monitor of monitorsOf(container, ports.processes)) {
+    if (patienceMs > 0 && await endedWithin(monitor, patienceMs, ports)) continue;
+    ports.processes.signal(monitor, SIGKILL);
+    await endedWithin(monitor, MONITOR_KILLED_TIMEOUT_MS, ports);
+  }
+}
+
+function endedWithin(
+  process: ProcessIdentity,
+  timeoutMs: number,
+  { processWatcher }: RemovalPorts,
+): Promise<boolean> {
+  return new Promise((resolve) => {
+    const watch = processWatcher.watchExit(process, () => {
+      clearTimeout(timer);
+      resolve(true);
+    });
+    const timer = setTimeout(() => {
+      watch[Symbol.dispose]();
+      resolve(false);
+    }, timeoutMs);
+  });
+}
+
+/** The monitor of a container by its pid file, if that process is one. */
+export function monitorOf(
+  { id, bundle }: Pick<RecordedContainer, "id" | "bundle">,
+  processes: ProcessTable,
+): ProcessIdentity | undefined {
+  const pid = readPidFile(monitorFiles(bundle).monitorPidFile);
+  if (pid === undefined || !isMonitorOf(pid, id)) return undefined;
+  return processes.identify(pid);
+}
+
+function monitorsOf(container: RecordedContainer, processes: ProcessTable): ProcessIdentity[] {
+  const known = monitorOf(container, processes);
+  if (known !== undefined) return [known];
+  if (readPidFile(monitorFiles(container.bundle).monitorPidFile) !== undefined) return [];
+  // Killed between starting the monitor and its pid file: found by its arguments.
+  return [...Deno.readDirSync("/proc")]
+    .map(({ name }) => Number(name))
+    .filter((pid) => pid > 0 && isMonitorOf(pid, container.id))
+    .map((pid) => processes.identify(pid))
+    .filter((identity) => identity !== undefined);
+}
+
+/** True if a process was started as the monitor of this container, not of an exec in it. */
+function isMonitorOf(pid: number, id: ContainerId): boolean {
+  let args: string[];
+  try {
+    args = Deno.readTextFileSync(`/proc/${pid}/cmdline`).split("\0");
+  } catch {
+    return false; // it has ended
+  }
+  const at = args.indexOf("--cid");
+  return at >= 0 && args[at + 1] === id && args.includes("--conmon-pidfile");
+}
+
+/** Removes what monitor and runtime wrote; succeeds for what is gone. */
+async function removeFiles(container: RecordedContainer): Promise<void> {
+  const { id, bundle, persistDir, exitsDir, attachSocketDir, runtimeRoot } = container;
+  const ofMonitor = Object.values(monitorFiles(bundle));
+  const paths = [
+    ...ofMonitor,
+    `${persistDir}/exit`,
+    `${persistDir}/oom`,
+    `${exitsDir}/${id}`,
+    `${attachSocketDir}/${id}`,
+  ];
+  for (const path of paths) removeIfThere(path);
+  // Only after a reboot on a runtime root that outlives it is there anything left.
+  await Deno.remove(`${runtimeRoot}/${id}`, { recursive: true }).catch((error: unknown) => {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  });
+}
+
+function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

@@ -1,0 +1,178 @@
+/**
+ * How containers end, by three witnesses: the exit files that monitors write, the ends of the
+ * monitors, and the ends of the containers' own init processes.
+ *
+ * ```
+ *   exit file ────────────────────────────────► exit code, time
+ *   monitor ended ──► exit file there? ── yes ──► exit code, time
+ *                          └─ no ──► init ended ──► 255, monitor lost
+ *   init ended, monitor alive ──► grace period ──► 255, monitor lost
+ * ```
+ *
+ * @module
+ */
+import type { ContainerId } from "../model/mod.ts";
+import type { Clock } from "../model/mod.ts";
+import { isErrno } from "../errors/mod.ts";
+import type { Kernel } from "../sys/kernel.ts";
+import type { FileEvent, FileWatcher, ProcessWatcher } from "../sys/watching.ts";
+import { monitorFiles } from "./conmon_arguments.ts";
+import type { ContainerExit, ContainerPlace, CreatedContainer } from "./containers_runtime.ts";
+
+export interface ExitWatcherOptions {
+  /** Must exist. */
+  readonly exitsDir: string;
+  readonly kernel: Kernel;
+  readonly files: FileWatcher;
+  readonly processes: ProcessWatcher;
+  /** How often the kernel killed for lack of memory in the container's cgroup. */
+  readonly oomKills: (cgroupPath: string) => number;
+  readonly clock: Clock;
+}
+
+/** What an exit code cannot be told of gets. */
+const UNKNOWN_EXIT_CODE = 255;
+const SIGKILL_EXIT_CODE = 137;
+/** How long a living monitor may take to drain and sync the log after the container's end. */
+const MONITOR_GRACE_MS = 30_000;
+const AT_FDCWD = -100;
+
+interface Watch {
+  readonly place: ContainerPlace;
+  readonly onExit: (exit: ContainerExit) => void;
+  readonly resources: DisposableStack;
+}
+
+export class ExitWatcher implements Disposable {
+  readonly #options: ExitWatcherOptions;
+  readonly #watches = new Map<ContainerId, Set<Watch>>();
+  readonly #directory: Disposable;
+
+  constructor(options: ExitWatcherOptions) {
+    this.#options = options;
+    this.#directory = options.files.watchDirectory(
+      options.exitsDir,
+      (event) => this.#onFile(event),
+    );
+  }
+
+  /** See {@link import("./containers_runtime.ts").ContainerRuntime.watchExit}. */
+  watch(
+    place: ContainerPlace,
+    { init, monitor }: CreatedContainer,
+    onExit: (exit: ContainerExit) => void,
+  ): Disposable {
+    const { processes } = this.#options;
+    const watch: Watch = { place, onExit, resources: new DisposableStack() };
+    const ofContainer = this.#watches.get(place.id) ?? new Set();
+    this.#watches.set(place.id, ofContainer.add(watch));
+
+    const { resources } = watch;
+    resources.defer(() => {
+      ofContainer.delete(watch);
+      if (ofContainer.size === 0) this.#watches.delete(place.id);
+    });
+    // It may have ended before this watch, while nobody looked.
+    this.#later(watch, 0, () => this.#tryFiles(watch));
+    resources.use(processes.watchExit(monitor, () => {
+      if (resources.disposed || this.#tryFiles(watch)) return;
+      resources.use(processes.watchExit(init, () => this.#lost(watch)));
+    }));
+    resources.use(processes.watchExit(init, () => {
+      if (resources.disposed || this.#tryFiles(watch)) return;
+      this.#later(watch, MONITOR_GRACE_MS, () => this.#lost(watch));
+    }));
+    return { [Symbol.dispose]: () => resources.dispose() };
+  }
+
+  [Symbol.dispose](): void {
+    this.#directory[Symbol.dispose]();
+    for (const watches of [...this.#watches.values()]) {
+      for (const { resources } of [...watches]) resources.dispose();
+    }
+  }
+
+  #later(watch: Watch, delayMs: number, act: () => void): void {
+    const timer = setTimeout(act, delayMs);
+    watch.resources.defer(() => clearTimeout(timer));
+  }
+
+  #onFile(event: FileEvent): void {
+    if (event.kind === "rescan") {
+      for (const watches of [...this.#watches.values()]) {
+        for (const watch of [...watches]) this.#tryFiles(watch);
+      }
+    } else if (event.kind !== "removed") {
+      for (const watch of [...this.#watches.get(event.name as ContainerId) ?? []]) {
+        this.#tryFiles(watch);
+      }
+    }
+  }
+
+  /** Settles the watch if an exit file is there. */
+  #tryFiles(watch: Watch): boolean {
+    if (watch.resources.disposed) return true;
+    const { persistDir, id } = watch.place;
+    // The monitor writes the persistent file first and renames both into place, so they are whole.
+    const found = this.#readExit(`${persistDir}/exit`) ??
+      this.#readExit(`${this.#options.exitsDir}/${id}`);
+    if (found === undefined) return false;
+    this.#settle(watch, {
+      ...found,
+      oomKilled: this.#oomKilled(watch.place, found.exitCode),
+      monitorLost: false,
+    });
+    return true;
+  }
+
+  #lost(watch: Watch): void {
+    if (this.#tryFiles(watch)) return;
+    this.#settle(watch, {
+      exitCode: UNKNOWN_EXIT_CODE,
+      finishedAtNs: this.#options.clock.nowNs(),
+      oomKilled: this.#options.oomKills(watch.place.cgroupPath) > 0,
+      monitorLost: true,
+    });
+  }
+
+  #settle({ resources, onExit }: Watch, exit: ContainerExit): void {
+    resources.dispose();
+    onExit(exit);
+  }
+
+  #readExit(path: string): Pick<ContainerExit, "exitCode" | "finishedAtNs"> | undefined {
+    const { kernel } = this.#options;
+    try {
+      const text = Deno.readTextFileSync(path).trim();
+      if (text === "") return undefined;
+      const code = /^\d{1,3}$/.test(text) ? Number(text) : UNKNOWN_EXIT_CODE;
+      return {
+        exitCode: Math.min(code, UNKNOWN_EXIT_CODE),
+        finishedAtNs: kernel.statx(AT_FDCWD, path, 0).mtimeNs,
+      };
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound || isErrno(error, "ENOENT")) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * The monitor leaves an empty file when the kernel killed a process of the container for lack of
+   * memory, but misses the news if the container's end comes first; then the cgroup's own count and
+   * the exit code tell.
+   */
+  #oomKilled({ bundle, persistDir, cgroupPath }: ContainerPlace, exitCode: number): boolean {
+    return this.#exists(monitorFiles(bundle).oom) || this.#exists(`${persistDir}/oom`) ||
+      (exitCode === SIGKILL_EXIT_CODE && this.#options.oomKills(cgroupPath) > 0);
+  }
+
+  #exists(path: string): boolean {
+    try {
+      this.#options.kernel.statx(AT_FDCWD, path, 0);
+      return true;
+    } catch (error) {
+      if (isErrno(error, "ENOENT", "ENOTDIR")) return false;
+      throw error;
+    }
+  }
+}

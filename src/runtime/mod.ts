@@ -1,0 +1,18 @@
+/**
+ * The door of `runtime/`: containers under an OCI runtime, watched by conmon.
+ *
+ * @module
+ */
+export type {
+  ContainerExit,
+  ContainerPlace,
+  ContainerRuntime,
+  CreatedContainer,
+  CreateOptions,
+  ExecRequest,
+  ExecResult,
+  RuntimeHandlerInfo,
+} from "./containers_runtime.ts";
+export type { RuntimeHandlerOptions, RuntimeOptions } from "./handlers.ts";
+export type { RecordedContainer } from "./container_removal.ts";
+export { type HandlerReport, OciRuntime, type RuntimePorts } from "./oci_runtime.ts";

@@ -1,0 +1,241 @@
+/**
+ * {@link ContainerRuntime} over an OCI runtime's command line and conmon.
+ *
+ * @module
+ */
+import { NotFoundError, shown } from "../errors/mod.ts";
+import type { Clock, ContainerId } from "../model/mod.ts";
+import type { Intent } from "../state/steps.ts";
+import type { ResourceType } from "../state/journal.ts";
+import type { Kernel } from "../sys/kernel.ts";
+import type { ProcessRunner } from "../sys/process_runner.ts";
+import type {
+  FileWatcher,
+  ProcessIdentity,
+  ProcessTable,
+  ProcessWatcher,
+} from "../sys/watching.ts";
+import type { Logger } from "../telemetry/mod.ts";
+import { createWithMonitor } from "./conmon.ts";
+import { ContainerCgroups, detectCgroupLayout } from "./container_cgroups.ts";
+import {
+  monitorOf,
+  type RecordedContainer,
+  removeContainer,
+  runtimeContainerIntent,
+  runtimeContainerType,
+} from "./container_removal.ts";
+import type {
+  ContainerExit,
+  ContainerPlace,
+  ContainerRuntime,
+  CreatedContainer,
+  CreateOptions,
+  ExecRequest,
+  ExecResult,
+  RuntimeHandlerInfo,
+} from "./containers_runtime.ts";
+import { execSync, sweepExecs } from "./exec_sync.ts";
+import { ExitWatcher } from "./exit_watcher.ts";
+import {
+  findHandlers,
+  type HandlersFound,
+  type RuntimeHandler,
+  type RuntimeOptions,
+} from "./handlers.ts";
+import { reopenLog } from "./log_reopen.ts";
+import { RuntimeCommand } from "./runc.ts";
+
+/** What the runtime needs from `sys/`, and who hears of trouble. */
+export interface RuntimePorts {
+  readonly kernel: Kernel;
+  readonly runner: ProcessRunner;
+  readonly files: FileWatcher;
+  readonly processes: ProcessTable;
+  readonly processWatcher: ProcessWatcher;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** A handler's state for Status and `check`. */
+export interface HandlerReport {
+  readonly name: string;
+  readonly runtimePath: string;
+  readonly runtimeVersion: string;
+  readonly monitorPath: string;
+  readonly monitorVersion: string;
+  readonly warnings: readonly string[];
+}
+
+export class OciRuntime implements ContainerRuntime, Disposable {
+  readonly #options: RuntimeOptions;
+  readonly #ports: RuntimePorts;
+  readonly #found: HandlersFound;
+  readonly #cgroups: ContainerCgroups;
+  readonly #command: RuntimeCommand;
+  readonly #exits: ExitWatcher;
+  /** Reopens under way: two at once would each replace the log of the other. */
+  readonly #reopening = new Map<ContainerId, Promise<void>>();
+
+  /**
+   * Looks for the handlers' programs, makes the directories and begins to watch for exits.
+   *
+   * @throws {NotFoundError} a program of the default handler is missing
+   */
+  static async open(options: RuntimeOptions, ports: RuntimePorts): Promise<OciRuntime> {
+    const found = await findHandlers(options, ports.runner);
+    for (const { name, reason } of found.dropped) {
+      ports.log.warn("A runtime handler cannot be used", { handler: name, reason });
+    }
+    for (const directory of [options.exitsDir, options.attachSocketDir]) {
+      await Deno.mkdir(directory, { recursive: true, mode: 0o755 });
+    }
+    await Deno.mkdir(options.execDir, { recursive: true, mode: 0o700 });
+    for await (const { name } of Deno.readDir(options.execDir)) {
+      await Deno.remove(`${options.execDir}/${name}`, { recursive: true });
+    }
+    return new OciRuntime(options, ports, found);
+  }
+
+  private constructor(options: RuntimeOptions, ports: RuntimePorts, found: HandlersFound) {
+    this.#options = options;
+    this.#ports = ports;
+    this.#found = found;
+    this.#cgroups = new ContainerCgroups(detectCgroupLayout(), ports.kernel);
+    this.#command = new RuntimeCommand(ports.runner, { ...options.environment });
+    this.#exits = new ExitWatcher({
+      exitsDir: options.exitsDir,
+      kernel: ports.kernel,
+      files: ports.files,
+      processes: ports.processWatcher,
+      oomKills: (path) => this.#cgroups.oomKills(path),
+      clock: ports.clock,
+    });
+  }
+
+  /** The resource type `runtime-container`, for the journal. */
+  resourceType(): ResourceType<RecordedContainer> {
+    return runtimeContainerType(this.#removalPorts());
+  }
+
+  handlers(): readonly RuntimeHandlerInfo[] {
+    return [...this.#found.handlers.values()].map((handler) => ({
+      name: handler.name,
+      isDefault: handler.name === this.#options.defaultHandler,
+      recursiveReadOnlyMounts: handler.recursiveReadOnlyMounts,
+      userNamespaces: handler.userNamespaces,
+    }));
+  }
+
+  /** Programs, versions and their known holes. */
+  reports(): readonly HandlerReport[] {
+    return [...this.#found.handlers.values()].map((
+      { name, runtimePath, runtimeVersion, monitorPath, monitorVersion, warnings },
+    ) => ({ name, runtimePath, runtimeVersion, monitorPath, monitorVersion, warnings }));
+  }
+
+  resolveHandler(name: string): string {
+    return this.#handler(name === "" ? this.#options.defaultHandler : name).name;
+  }
+
+  intent(place: ContainerPlace): Intent {
+    return runtimeContainerIntent(this.#recorded(place));
+  }
+
+  create(options: CreateOptions, signal: AbortSignal): Promise<CreatedContainer> {
+    const handler = this.#handler(options.place.handler);
+    return createWithMonitor(options, {
+      handler,
+      options: this.#options,
+      ports: this.#ports,
+      signal,
+    });
+  }
+
+  start(place: ContainerPlace, signal: AbortSignal): Promise<void> {
+    const handler = this.#handler(place.handler);
+    return this.#command.start(handler, place.id, { timeoutMs: handler.createTimeoutMs, signal });
+  }
+
+  signal(_place: ContainerPlace, init: ProcessIdentity, signal: number): boolean {
+    return this.#ports.processes.signal(init, signal);
+  }
+
+  remove(place: ContainerPlace, signal: AbortSignal): Promise<void> {
+    return removeContainer(this.#recorded(place), this.#removalPorts(), signal);
+  }
+
+  watchExit(
+    place: ContainerPlace,
+    created: CreatedContainer,
+    onExit: (exit: ContainerExit) => void,
+  ): Disposable {
+    return this.#exits.watch(place, created, onExit);
+  }
+
+  async inspect(place: ContainerPlace): ReturnType<ContainerRuntime["inspect"]> {
+    const { processes } = this.#ports;
+    const state = await this.#command.state(this.#handler(place.handler), place.id);
+    if (state === undefined) return undefined;
+    return {
+      status: state.status,
+      init: state.status === "stopped" ? undefined : processes.identify(state.pid),
+      monitor: monitorOf(place, processes),
+    };
+  }
+
+  execSync(request: ExecRequest): Promise<ExecResult> {
+    return execSync(request, {
+      handler: this.#handler(request.place.handler),
+      options: this.#options,
+      ports: { ...this.#ports, cgroups: this.#cgroups },
+    });
+  }
+
+  sweepExecs(place: ContainerPlace): Promise<void> {
+    return sweepExecs(place, this.#cgroups);
+  }
+
+  reopenLog(place: ContainerPlace, { monitor }: CreatedContainer): Promise<void> {
+    const before = this.#reopening.get(place.id) ?? Promise.resolve();
+    const mine = before.catch(() => {}).then(() => reopenLog(place, monitor, this.#ports));
+    this.#reopening.set(place.id, mine);
+    return mine.finally(() => {
+      if (this.#reopening.get(place.id) === mine) this.#reopening.delete(place.id);
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#exits[Symbol.dispose]();
+  }
+
+  #handler(name: string): RuntimeHandler {
+    const handler = this.#found.handlers.get(name);
+    if (handler !== undefined) return handler;
+    const dropped = this.#found.dropped.find((entry) => entry.name === name);
+    throw new NotFoundError(
+      dropped === undefined
+        ? `There is no runtime handler ${shown(name)}`
+        : `The runtime handler ${shown(name)} cannot be used: ${dropped.reason}`,
+      {
+        field: "runtime_handler",
+        value: name,
+        remedy: `use one of: ${[...this.#found.handlers.keys()].join(", ")}`,
+      },
+    );
+  }
+
+  #recorded({ id, bundle, persistDir, cgroupPath, handler }: ContainerPlace): RecordedContainer {
+    const { runtimePath, runtimeRoot } = this.#handler(handler);
+    const { exitsDir, attachSocketDir } = this.#options;
+    return {
+      ...{ id, bundle, persistDir, cgroupPath },
+      ...{ runtimePath, runtimeRoot, exitsDir, attachSocketDir },
+    };
+  }
+
+  #removalPorts() {
+    const { processes, processWatcher } = this.#ports;
+    return { runtime: this.#command, cgroups: this.#cgroups, processes, processWatcher };
+  }
+}

@@ -2,6 +2,9 @@
  * {@link ProcessRunner} by `node:child_process`, which unlike `Deno.Command` takes a list of
  * descriptors.
  *
+ * Deno rewrites one kind of command line on the way, as if it were Node's: a shell's `-c` with the path
+ * of Deno's own executable among its arguments. Commands of ours start programs, not shells.
+ *
  * @module
  */
 import { type ChildProcess, spawn } from "node:child_process";

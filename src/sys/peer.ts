@@ -11,11 +11,12 @@ import type { Kernel, PeerCredentials } from "./kernel.ts";
 /**
  * Pid, uid and gid of the peer at the time it connected.
  *
- * @throws {UnavailableError} the connection is already closed
- * @throws {SyscallError} it is not a unix socket
+ * @throws {UnavailableError} the connection is already closed, or is no unix socket
  */
 export function peerOf(kernel: Kernel, socket: Socket): PeerCredentials {
   const fd = descriptorOf(socket);
-  if (fd === undefined) throw new UnavailableError("The connection closed before it was accepted");
+  if (fd === undefined) {
+    throw new UnavailableError("The peer of the connection is not known: it is closed");
+  }
   return kernel.peerCredentials(fd);
 }

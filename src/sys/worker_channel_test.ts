@@ -78,6 +78,15 @@ Deno.test("a retired worker answers its call, and waiting calls go to its succes
   assert.equal(next.pid, 1, "a new worker counts from one");
 });
 
+Deno.test("nothing more runs on a thread that retires", async () => {
+  using echo = channel();
+  const retiring = echo.call("retire", null);
+  const posted = echo.call("echo", "posted already");
+  assert.equal(await retiring, "retiring");
+  await assert.rejects(posted, UnavailableError);
+  assert.equal((await echo.call("echo", "next")).pid, 1);
+});
+
 Deno.test("a disposed channel refuses calls", async () => {
   const echo = channel();
   await echo.call("echo", "x");

@@ -40,6 +40,8 @@ export function serveWorker<Ops extends WorkerOperations>(handlers: WorkerHandle
   const port = parentPort;
   if (port === null) throw new InternalError("serveWorker was called outside a worker");
   const cancels = new Map<number, AbortController>();
+  /** Nothing runs on a thread that cannot be trusted: later calls stay unanswered until it is ended. */
+  let retired = false;
   const post = (message: FromWorker, transfer: Transferable[] = []): void => {
     // deno-lint-ignore no-explicit-any -- node's and the platform's Transferable differ in name only
     port.postMessage(message, transfer as any);
@@ -49,20 +51,19 @@ export function serveWorker<Ops extends WorkerOperations>(handlers: WorkerHandle
     const controller = new AbortController();
     cancels.set(id, controller);
     const transfer: Transferable[] = [];
-    let retire = false;
     const context: CallContext<unknown> = {
       signal: controller.signal,
       emit: (event) => post({ kind: "event", id, event }),
       transfer: (...objects) => void transfer.push(...objects),
-      retire: () => void (retire = true),
+      retire: () => void (retired = true),
     };
     try {
       const handler = Object.hasOwn(handlers, name) ? handlers[name] : undefined;
       if (handler === undefined) throw new InternalError(`The worker has no operation ${name}`);
       const reply = await handler(request as never, context as never);
-      post({ kind: "reply", id, reply, retire }, transfer);
+      post({ kind: "reply", id, reply, retire: retired }, transfer);
     } catch (error) {
-      post({ kind: "error", id, error: toWire(error), retire });
+      post({ kind: "error", id, error: toWire(error), retire: retired });
     } finally {
       cancels.delete(id);
     }
@@ -70,7 +71,7 @@ export function serveWorker<Ops extends WorkerOperations>(handlers: WorkerHandle
 
   port.on("message", (message: ToWorker) => {
     if (message.kind === "cancel") cancels.get(message.id)?.abort();
-    else void answer(message.id, message.name, message.request);
+    else if (!retired) void answer(message.id, message.name, message.request);
   });
   post({ kind: "ready" });
 }

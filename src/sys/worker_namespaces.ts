@@ -14,6 +14,8 @@ export class WorkerNamespaces implements Namespaces, Disposable {
   readonly #worker = new WorkerChannel<NamespaceOperations>({
     url: workerUrl(import.meta.url, "./namespace_worker.ts"),
     name: "namespace worker",
+    // One at a time, so that a thread that must be discarded has no other calls to lose.
+    maxInFlight: 1,
     maxOldGenerationSizeMb: 32,
   });
 

@@ -24,6 +24,7 @@ import type { ImageReference } from "./reference.ts";
 import {
   decodeImage,
   encodeImage,
+  repositoryOf,
   type StoredImage,
   toRecord,
   withName,
@@ -79,11 +80,15 @@ export class ImageCatalog {
     return image === undefined || !this.#isComplete(image) ? undefined : this.#record(image);
   }
 
-  /** @throws {InvalidArgumentError} the prefix fits several images */
-  findById(text: string): ImageRecord | undefined {
+  /**
+   * By id or the beginning of one; images that lack layers are found, too, so that they can be removed.
+   *
+   * @throws {InvalidArgumentError} the prefix fits several images
+   */
+  identify(text: string): ImageId | undefined {
     const hex = text.startsWith("sha256:") ? text.slice("sha256:".length) : text;
     if (hex.length < MIN_ID_PREFIX || !/^[0-9a-f]{3,64}$/.test(hex)) return undefined;
-    const fitting = this.all().filter(({ id }) => id.startsWith(hex));
+    const fitting = [...this.#images.keys()].filter((id) => id.startsWith(hex));
     if (fitting.length > 1) {
       throw new InvalidArgumentError(`The image id ${shown(text)} fits ${fitting.length} images`, {
         field: "image",
@@ -94,11 +99,14 @@ export class ImageCatalog {
     return fitting[0];
   }
 
-  findByReference(reference: ImageReference): ImageRecord | undefined {
+  /** By tag or digest, as {@link identify}. */
+  named(reference: ImageReference): ImageId | undefined {
     const name = String(reference);
-    return this.all().find(({ repoTags, repoDigests }) =>
-      repoTags.includes(name) || repoDigests.includes(name)
-    );
+    for (const image of this.#images.values()) {
+      if (image.names.includes(name)) return image.id;
+      if (this.#record(image).repoDigests.includes(name)) return image.id;
+    }
+    return undefined;
   }
 
   /** Keeps an image from being removed. @throws {NotFoundError} there is none */
@@ -160,14 +168,20 @@ export class ImageCatalog {
     await this.#removeImage(id);
   }
 
-  /** Removes one name, and the image with its last one. */
-  async removeName(id: ImageId, name: string): Promise<void> {
+  /**
+   * Removes one name, and the image with its last one; a digest that is no name itself stands for all
+   * names of its repository.
+   */
+  async removeName(id: ImageId, reference: ImageReference): Promise<void> {
     using _turn = await this.#changes.acquire();
     const image = this.#images.get(id);
     if (image === undefined) return;
-    const after = withoutName(image, name);
+    const name = String(reference);
+    const going = image.names.includes(name)
+      ? [name]
+      : image.names.filter((other) => repositoryOf(other) === reference.repository);
+    const after = going.reduce(withoutName, image);
     if (after.names.length === 0) return await this.#removeImage(id);
-    if (after.names.length === image.names.length) return;
     await this.#rename("remove-image", after);
   }
 
@@ -175,12 +189,6 @@ export class ImageCatalog {
   async collect(): Promise<void> {
     using _turn = await this.#changes.acquire();
     await this.#collect();
-  }
-
-  /** True if the image is known but lacks a layer: a pull completes it. */
-  lacksLayers(id: ImageId): boolean {
-    const image = this.#images.get(id);
-    return image !== undefined && !this.#isComplete(image);
   }
 
   /**

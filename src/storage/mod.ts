@@ -12,6 +12,7 @@ export type { FileSystemUsage, SnapshotRequest, Snapshots } from "./snapshots.ts
 export { createLayerStore, type LayerStack, type LayerStoreOptions } from "./layer_store.ts";
 export { LAYER_DIRECTORY, type LayerDirectory, layerDirectoryType } from "./layer_directory.ts";
 export { LayerPaths } from "./layer_paths.ts";
+export { type TarEntry, TarReader, type TarVisitor } from "./tar_reader.ts";
 export { DEFAULT_UNPACK_LIMITS, MAX_LAYERS, type UnpackLimits } from "./limits.ts";
 export { createOverlaySnapshots, type OverlaySnapshotsOptions } from "./overlay.ts";
 export {

@@ -152,10 +152,8 @@ class RunningRegistry implements TestRegistry {
     const headers = new Headers(init.headers);
     const credentials = this.#parts.options.credentials;
     if (credentials !== undefined) {
-      headers.set(
-        "authorization",
-        `Basic ${btoa(`${credentials.username}:${credentials.password}`)}`,
-      );
+      const text = `${credentials.username}:${credentials.password}`;
+      headers.set("authorization", `Basic ${new TextEncoder().encode(text).toBase64()}`);
     }
     return fetch(`http://${this.address}${path}`, { ...init, headers });
   }

@@ -1,0 +1,290 @@
+/**
+ * The images of this node.
+ *
+ * ```
+ *   pull, load --> layers applied --> files written --> committed: usable
+ *                                                           |
+ *                                          made durable in the background
+ * ```
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { CancelledError, FailedPreconditionError, InvalidArgumentError } from "../errors/mod.ts";
+import type { ImageId } from "../model/mod.ts";
+import type { DurableRecordTable, Journal, StepRunner } from "../state/mod.ts";
+import type { LayerStore } from "../storage/mod.ts";
+import type { Logger } from "../telemetry/mod.ts";
+import { ImageCatalog } from "./image_catalog.ts";
+import { ImageDirectories } from "./image_directory.ts";
+import { ImageLoader } from "./image_loader.ts";
+import { ImagePuller } from "./image_puller.ts";
+import type {
+  ImageRecord,
+  Images,
+  ImageUsers,
+  LoadRequest,
+  PullProgress,
+  PullRequest,
+} from "./images.ts";
+import { machinePlatform, type Platform } from "./manifest.ts";
+import type { Policy } from "./policy.ts";
+import { type ImageName, type ImageReference, parseImageName, qualify } from "./reference.ts";
+import {
+  candidates,
+  loadRegistriesConf,
+  type RegistriesConf,
+  type ShortNameMode,
+} from "./registries_conf.ts";
+import { DEFAULT_RETRY_POLICY, type RetryPolicy } from "./retry.ts";
+
+export interface ImagesOptions {
+  /** Directory of the runtime's lasting state; images lie in `images/` below it. */
+  readonly root: string;
+  readonly table: DurableRecordTable;
+  readonly journal: Journal;
+  /** Has {@link imageDirectoryType} registered; its journal is `journal`. */
+  readonly steps: StepRunner;
+  readonly layers: LayerStore;
+  readonly users: ImageUsers;
+  /** True if the database is new or was lost: images are taken in again from their files. */
+  readonly rebuild: boolean;
+  readonly policy: Policy;
+  /** `signature_policy_dir`: `<namespace>.json` goes before `policy`. */
+  readonly policyDirectory?: string;
+  /** registries.conf and the folder of its drop-ins; by default those below `/etc/containers`. */
+  readonly registries?: { readonly file: string; readonly directory: string };
+  /** `short_name_mode`; without it the registries file decides. */
+  readonly shortNameMode?: ShortNameMode;
+  /** `global_auth_file`. */
+  readonly authFile?: string;
+  /** Folders with certificates of registries; by default those of containers and Docker. */
+  readonly certsDirectories?: readonly string[];
+  /** Patterns of `pinned_images` and the pause image, as they are now. */
+  readonly pinned: () => readonly string[];
+  readonly log: Logger;
+  readonly platform?: Platform;
+  readonly retry?: RetryPolicy;
+  /** For one manifest, token or configuration; 60 s by default. */
+  readonly requestTimeoutMs?: number;
+}
+
+/** The images, and what only their owner may do. */
+export interface ImageStore extends Images, AsyncDisposable {
+  /** The configuration of an image exactly as its author wrote it; undefined if it is gone. */
+  configBytes(id: ImageId): Promise<Uint8Array | undefined>;
+}
+
+const DEFAULT_REGISTRIES = {
+  file: "/etc/containers/registries.conf",
+  directory: "/etc/containers/registries.conf.d",
+};
+const DEFAULT_CERTS = ["/etc/containers/certs.d", "/etc/docker/certs.d"];
+const REQUEST_TIMEOUT_MS = 60_000;
+
+/**
+ * Opens the images: takes in the record, undoes what a crash left half made, removes layers of no image.
+ *
+ * @throws {FailedPreconditionError} the registries file is wrong; names it and the entry
+ */
+export async function createImages(options: ImagesOptions): Promise<ImageStore> {
+  const { file, directory } = options.registries ?? DEFAULT_REGISTRIES;
+  const store = new DiskImageStore(options, await loadRegistriesConf(file, directory));
+  await store.recover();
+  return store;
+}
+
+/** A pull under way, and who wants to hear of it. */
+interface SharedPull {
+  readonly result: Promise<ImageRecord>;
+  readonly listeners: Set<(progress: PullProgress) => void>;
+}
+
+class DiskImageStore implements ImageStore {
+  readonly #options: ImagesOptions;
+  readonly #directories: ImageDirectories;
+  readonly #catalog: ImageCatalog;
+  readonly #puller: ImagePuller;
+  readonly #loader: ImageLoader;
+  /** As of the last pull: names are looked up synchronously. */
+  #registries: RegistriesConf;
+  readonly #pulls = new Map<string, SharedPull>();
+  /** Work that nobody waits for, but the end of the process does. */
+  readonly #background = new Set<Promise<unknown>>();
+
+  constructor(options: ImagesOptions, registries: RegistriesConf) {
+    this.#options = options;
+    this.#registries = registries;
+    this.#directories = new ImageDirectories(options.root);
+    this.#catalog = new ImageCatalog({ ...options, directories: this.#directories });
+    const platform = options.platform ?? machinePlatform();
+    this.#puller = new ImagePuller({
+      catalog: this.#catalog,
+      layers: options.layers,
+      steps: options.steps,
+      registries: () => this.#readRegistries(),
+      shortNameMode: options.shortNameMode,
+      policy: options.policy,
+      policyDirectory: options.policyDirectory,
+      authFile: options.authFile,
+      certsDirectories: options.certsDirectories ?? DEFAULT_CERTS,
+      platform,
+      retry: options.retry ?? DEFAULT_RETRY_POLICY,
+      requestTimeoutMs: options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS,
+      log: options.log,
+    });
+    this.#loader = new ImageLoader({
+      catalog: this.#catalog,
+      layers: options.layers,
+      steps: options.steps,
+      policy: options.policy,
+      temporaryDirectory: `${options.root}/loading`,
+      platform,
+      log: options.log,
+    });
+  }
+
+  async recover(): Promise<void> {
+    await this.#loader.recover();
+    await this.#catalog.recover(this.#options.rebuild);
+    this.#makeDurable(this.#catalog.all());
+  }
+
+  all(): readonly ImageRecord[] {
+    return this.#catalog.all();
+  }
+
+  find(text: string): ImageRecord | undefined {
+    const id = this.#identify(text)?.id;
+    return id === undefined ? undefined : this.#catalog.get(id);
+  }
+
+  async pull(request: PullRequest): Promise<ImageRecord> {
+    const name = parseImageName(request.reference);
+    if (request.signal?.aborted) throw clientLeft(request);
+    const shared = this.#shared(name, request);
+    const { onProgress, signal } = request;
+    if (onProgress !== undefined) shared.listeners.add(onProgress);
+    try {
+      return await unlessLeft(shared.result, request, signal);
+    } finally {
+      if (onProgress !== undefined) shared.listeners.delete(onProgress);
+    }
+  }
+
+  async load(request: LoadRequest): Promise<readonly ImageRecord[]> {
+    const images = await this.#loader.load(request);
+    this.#makeDurable(images);
+    return images;
+  }
+
+  async remove(text: string): Promise<void> {
+    const found = this.#identify(text);
+    if (found === undefined) return;
+    if (found.name === undefined) await this.#catalog.removeImage(found.id);
+    else await this.#catalog.removeName(found.id, found.name);
+  }
+
+  hold(image: ImageId): Disposable {
+    return this.#catalog.hold(image);
+  }
+
+  configBytes(id: ImageId): Promise<Uint8Array | undefined> {
+    return this.#directories.readConfig(id);
+  }
+
+  /** Waits for what is under way; pulls go on until they end. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.allSettled([...this.#pulls.values()].map(({ result }) => result));
+    await Promise.allSettled(this.#background);
+  }
+
+  /** The image that a text means, and the name that it is; without one the text is an id. */
+  #identify(
+    text: string,
+  ): { readonly id: ImageId; readonly name: ImageReference | undefined } | undefined {
+    const byId = this.#catalog.identify(text);
+    if (byId !== undefined) return { id: byId, name: undefined };
+    if (/^(?:sha256:)?[0-9a-f]{64}$/.test(text)) return undefined;
+    for (const name of this.#localCandidates(parseImageName(text))) {
+      const id = this.#catalog.named(name);
+      if (id !== undefined) return { id, name };
+    }
+    return undefined;
+  }
+
+  /** Identical pulls are those of the same name with the same credentials for the same namespace. */
+  #shared(name: ImageName, { credentials, namespace }: PullRequest): SharedPull {
+    const key = createHash("sha256").update(JSON.stringify([
+      name.kind === "qualified" ? String(name.reference) : [name.path, name.selector],
+      credentials?.username ?? null,
+      credentials?.password ?? null,
+      namespace,
+    ])).digest("hex");
+    const underWay = this.#pulls.get(key);
+    if (underWay !== undefined) return underWay;
+    const listeners = new Set<(progress: PullProgress) => void>();
+    const result = this.#puller.pull({ name, credentials, namespace, listeners });
+    const shared = { result, listeners };
+    this.#pulls.set(key, shared);
+    result.then(
+      (image) => this.#makeDurable([image]),
+      // Whoever still waits has the error, too; if nobody does, this is where it is told.
+      (error: unknown) => this.#options.log.warn("A pull failed", { error }),
+    ).finally(() => this.#pulls.delete(key));
+    return shared;
+  }
+
+  #makeDurable(images: readonly ImageRecord[]): void {
+    const layers = images.flatMap((image) => image.layers)
+      .filter((chainId) => this.#options.layers.get(chainId)?.durable === false);
+    if (layers.length === 0) return;
+    const work = this.#options.steps
+      .commit("pull-image", "make-durable", () => {
+        // Some may have been removed since.
+        const present = layers.filter((chainId) => this.#options.layers.get(chainId) !== undefined);
+        return this.#options.layers.makeDurable(present);
+      })
+      .catch((error: unknown) => this.#options.log.error("Layers are not durable yet", { error }))
+      .finally(() => this.#background.delete(work));
+    this.#background.add(work);
+  }
+
+  async #readRegistries(): Promise<RegistriesConf> {
+    const { file, directory } = this.#options.registries ?? DEFAULT_REGISTRIES;
+    this.#registries = await loadRegistriesConf(file, directory);
+    return this.#registries;
+  }
+
+  /**
+   * What a name may mean among the images that are here: as a pull would complete it, then as archives
+   * mean short names.
+   */
+  #localCandidates(name: ImageName): readonly ImageReference[] {
+    if (name.kind === "qualified") return [name.reference];
+    const byArchive = [qualify(name, "docker.io"), qualify(name, "localhost")];
+    try {
+      return [...candidates(name, this.#registries, "disabled"), ...byArchive];
+    } catch (error) {
+      if (error instanceof FailedPreconditionError) return byArchive;
+      if (error instanceof InvalidArgumentError) return [];
+      throw error;
+    }
+  }
+}
+
+function unlessLeft<T>(
+  result: Promise<T>,
+  request: PullRequest,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  if (signal === undefined) return result;
+  return new Promise((resolve, reject) => {
+    const left = () => reject(clientLeft(request));
+    signal.addEventListener("abort", left, { once: true });
+    result.then(resolve, reject).finally(() => signal.removeEventListener("abort", left));
+  });
+}
+
+function clientLeft({ reference }: PullRequest): CancelledError {
+  return new CancelledError(`The client of the pull of ${reference} left; the pull goes on`);
+}

@@ -1,0 +1,72 @@
+/**
+ * The kubelet's own client library, in a Go program, against the server as a process.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { startRegistry } from "../integration/registry.ts";
+import { busyboxImage } from "../integration/test_images.ts";
+import { TestNode } from "../support/test_node.ts";
+
+const SOURCE = new URL("client/", import.meta.url).pathname;
+const TOP = new URL("../../", import.meta.url).pathname;
+
+Deno.test({
+  name: "The kubelet's client library finds every method of a pod's life as it should be",
+  ignore: !runnable(),
+  async fn(t) {
+    const client = await buildClient();
+    await using registry = await startRegistry();
+    await registry.push("e2e/busybox", "1", busyboxImage());
+    await using node = await TestNode.make({ insecureRegistries: [registry.address] });
+    await using server = await node.start();
+    for (const streaming of [false, true]) {
+      await t.step(streaming ? "with streamed lists" : "with lists in one answer", async () => {
+        const { code, stdout } = await new Deno.Command(client, {
+          args: [
+            `-endpoint=unix://${node.socket}`,
+            `-image=${registry.address}/e2e/busybox:1`,
+            `-log-directory=${node.logDir}/e2e${streaming ? "-streaming" : ""}`,
+            `-cgroup-parent=${node.cgroupParent}/e2e`,
+            `-streaming=${streaming}`,
+          ],
+          stderr: "inherit",
+        }).output();
+        const lines = new TextDecoder().decode(stdout).split("\n");
+        const failed = lines.filter((line) => !line.startsWith("ok "));
+        assert.equal(code, 0, `${failed.join("\n")}\n${await tail(server.logPath)}`);
+        assert.ok(lines.length > 80, "the client went through all of its checks");
+      });
+    }
+    await t.step("and nothing of it is left", async () => {
+      assert.deepEqual(await node.residue(), []);
+    });
+  },
+});
+
+/** Needs root for pods, and Go for the client. */
+function runnable(): boolean {
+  try {
+    return Deno.uid() === 0 && new Deno.Command("go", { args: ["version"] }).outputSync().success;
+  } catch {
+    return false;
+  }
+}
+
+/** Go's own cache makes a second build a matter of a second. */
+async function buildClient(): Promise<string> {
+  const path = `${TOP}.cache/e2e/cri-client`;
+  const { success } = await new Deno.Command("go", {
+    args: ["build", "-trimpath", "-mod=readonly", "-o", path, "."],
+    cwd: SOURCE,
+    stdout: "inherit",
+    stderr: "inherit",
+  }).output();
+  assert.ok(success, "go build of the client");
+  return path;
+}
+
+/** The last lines of the server's log. */
+async function tail(path: string): Promise<string> {
+  return (await Deno.readTextFile(path)).split("\n").slice(-30).join("\n");
+}

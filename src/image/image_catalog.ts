@@ -109,6 +109,11 @@ export class ImageCatalog {
     return undefined;
   }
 
+  /** The configuration of an image as its author wrote it; undefined if there is none. */
+  configBytes(id: ImageId): Promise<Uint8Array | undefined> {
+    return this.#options.directories.readConfig(id);
+  }
+
   /** Keeps an image from being removed. @throws {NotFoundError} there is none */
   hold(id: ImageId): Disposable {
     if (!this.#images.has(id)) throw new NotFoundError(`There is no image ${id}`, { id });

@@ -39,7 +39,12 @@ import {
   type ShortNameMode,
 } from "./registries_conf.ts";
 import { registryCerts } from "./registry_certs.ts";
-import { type FetchedManifest, MAX_CONFIG_BYTES, RegistryClient } from "./registry_client.ts";
+import {
+  type FetchedManifest,
+  hasDigest,
+  MAX_CONFIG_BYTES,
+  RegistryClient,
+} from "./registry_client.ts";
 import { type RetryPolicy, withRetries } from "./retry.ts";
 
 export interface ImagePullerOptions {
@@ -242,6 +247,12 @@ export class ImagePuller {
       throw new ResourceExhaustedError(
         `The configuration of ${context.reference} has ${descriptor.size} bytes, the limit is ${MAX_CONFIG_BYTES}`,
       );
+    }
+    const here = await this.#options.catalog.configBytes(imageIdOf(descriptor.digest));
+    if (here !== undefined && hasDigest(here, descriptor.digest)) {
+      context.configBytes = here;
+      context.config = parseImageConfig(here, this.#options.platform);
+      return;
     }
     await this.#fromFirst(context, signal, async (client) => {
       const bytes = await client.blob(descriptor.digest, MAX_CONFIG_BYTES, signal);

@@ -101,7 +101,6 @@ interface SharedPull {
 
 class DiskImageStore implements ImageStore {
   readonly #options: ImagesOptions;
-  readonly #directories: ImageDirectories;
   readonly #catalog: ImageCatalog;
   readonly #puller: ImagePuller;
   readonly #loader: ImageLoader;
@@ -114,8 +113,10 @@ class DiskImageStore implements ImageStore {
   constructor(options: ImagesOptions, registries: RegistriesConf) {
     this.#options = options;
     this.#registries = registries;
-    this.#directories = new ImageDirectories(options.root);
-    this.#catalog = new ImageCatalog({ ...options, directories: this.#directories });
+    this.#catalog = new ImageCatalog({
+      ...options,
+      directories: new ImageDirectories(options.root),
+    });
     const platform = options.platform ?? machinePlatform();
     this.#puller = new ImagePuller({
       catalog: this.#catalog,
@@ -189,7 +190,7 @@ class DiskImageStore implements ImageStore {
   }
 
   configBytes(id: ImageId): Promise<Uint8Array | undefined> {
-    return this.#directories.readConfig(id);
+    return this.#catalog.configBytes(id);
   }
 
   /** Waits for what is under way; pulls go on until they end. */

@@ -1,0 +1,292 @@
+import assert from "node:assert/strict";
+import {
+  errorKind,
+  FailedPreconditionError,
+  InvalidArgumentError,
+  ResourceExhaustedError,
+  UnauthenticatedError,
+  UnavailableError,
+} from "../../src/errors/mod.ts";
+import { cutOff, endless, type Fault, FaultyRegistry } from "./faulty_registry.ts";
+import { ImageBench, type ImageBenchOptions, insecure } from "./image_bench.ts";
+import { startRegistry } from "./registry.ts";
+import { buildImage, MEDIA_TYPES, type TestImage } from "./test_images.ts";
+
+const IMAGE = buildImage({
+  layers: [
+    [{ path: "one", content: "1".repeat(100_000) }],
+    [{ path: "two", content: "2" }],
+  ],
+});
+
+interface Faulty {
+  readonly front: FaultyRegistry;
+  readonly bench: ImageBench;
+  readonly name: string;
+}
+
+async function withFault(
+  fault: Fault | ConstructorParameters<typeof FaultyRegistry>[1],
+  act: (faulty: Faulty) => Promise<void>,
+  { image = IMAGE, ...options }: ImageBenchOptions & { readonly image?: TestImage } = {},
+): Promise<void> {
+  await using registry = await startRegistry();
+  await registry.push("app", "v1", image);
+  await using front = new FaultyRegistry(
+    registry,
+    typeof fault === "function" ? { fault } : fault,
+  );
+  await using bench = await ImageBench.open({
+    registriesConf: insecure(front.address),
+    ...options,
+  });
+  await act({ front, bench, name: `${front.address}/app:v1` });
+  assert.deepEqual(await bench.leftovers(), []);
+  if (bench.images.all().length === 0) assert.deepEqual(bench.layers.all(), []);
+}
+
+const is = (kind: "manifests" | "blobs") => (request: Request) =>
+  new URL(request.url).pathname.includes(`/${kind}/`);
+const isManifest = is("manifests");
+const isBlob = is("blobs");
+const isLayer = (request: Request) => isBlob(request) && !request.url.includes(IMAGE.config.digest);
+
+Deno.test("Images.pull() tries again after 500, 503, 429 and broken connections", async () => {
+  const faults: Record<string, () => Response> = {
+    "500": () => new Response("oops", { status: 500 }),
+    "503": () => new Response("", { status: 503, headers: { "retry-after": "0" } }),
+    "429": () => new Response("", { status: 429, headers: { "retry-after": "1" } }),
+    cut: () => cutOff(IMAGE.layers[0]!.bytes, 50),
+  };
+  for (const [name, fault] of Object.entries(faults)) {
+    for (const where of [isManifest, isLayer]) {
+      await withFault(
+        (request, before) => where(request) && before === 0 ? fault() : undefined,
+        async ({ bench, name: image }) => {
+          assert.equal((await bench.pull(image)).id, IMAGE.id, name);
+        },
+      );
+    }
+  }
+});
+
+Deno.test("Images.pull() gives up after its attempts, and leaves nothing", async () => {
+  for (const where of [isManifest, isLayer]) {
+    await withFault(
+      (request) => where(request) ? new Response("", { status: 500 }) : undefined,
+      async ({ bench, name, front }) => {
+        await assert.rejects(
+          () => bench.pull(name),
+          (error: unknown) => errorKind(error) === "unavailable",
+        );
+        const asked = front.requests.filter((line) =>
+          where(new Request(`http://x${line.slice(4)}`))
+        );
+        assert(asked.length >= 3, asked.join());
+      },
+    );
+  }
+});
+
+Deno.test("Images.pull() does not try again what will not change", async () => {
+  for (const status of [401, 403, 404]) {
+    await withFault(
+      (request) => isManifest(request) ? new Response("{}", { status }) : undefined,
+      async ({ bench, name, front }) => {
+        await assert.rejects(() => bench.pull(name));
+        assert.equal(front.count("/manifests/"), 1, String(status));
+      },
+    );
+  }
+});
+
+Deno.test("Images.pull() refuses bytes with another digest", async () => {
+  await withFault(
+    (request) =>
+      isManifest(request)
+        ? new Response(IMAGE.manifest.bytes as Uint8Array<ArrayBuffer>, {
+          headers: {
+            "content-type": MEDIA_TYPES.ociManifest,
+            "docker-content-digest": `sha256:${"0".repeat(64)}`,
+          },
+        })
+        : undefined,
+    async ({ bench, name }) => {
+      await assert.rejects(() => bench.pull(name), InvalidArgumentError);
+    },
+  );
+  await withFault(
+    (request) => isManifest(request) ? new Response("{}") : undefined,
+    async ({ bench, front }) => {
+      const name = `${front.address}/app@${IMAGE.manifest.digest}`;
+      await assert.rejects(() => bench.pull(name), InvalidArgumentError);
+    },
+  );
+  await withFault(
+    (request) => isLayer(request) ? new Response("not the layer") : undefined,
+    async ({ bench, name }) => {
+      await assert.rejects(() => bench.pull(name), InvalidArgumentError);
+    },
+  );
+  await withFault(
+    (request) => request.url.endsWith(IMAGE.config.digest) ? new Response("{}") : undefined,
+    async ({ bench, name }) => {
+      await assert.rejects(() => bench.pull(name), InvalidArgumentError);
+    },
+  );
+});
+
+Deno.test("Images.pull() reads no more than the limit of manifests, configurations and tokens", async () => {
+  await withFault(
+    (request) => isManifest(request) ? endless() : undefined,
+    async ({ bench, name }) => {
+      await assert.rejects(() => bench.pull(name), ResourceExhaustedError);
+    },
+  );
+  await withFault(
+    (request) => request.url.endsWith(IMAGE.config.digest) ? endless() : undefined,
+    async ({ bench, name }) => {
+      await assert.rejects(() => bench.pull(name), ResourceExhaustedError);
+    },
+  );
+  await withFault(
+    (request) =>
+      new URL(request.url).pathname === "/v2/"
+        ? new Response("", {
+          status: 401,
+          headers: {
+            "www-authenticate": `Bearer realm="http://${new URL(request.url).host}/big"`,
+          },
+        })
+        : request.url.includes("/big")
+        ? endless()
+        : undefined,
+    async ({ bench, name }) => {
+      await assert.rejects(() => bench.pull(name), ResourceExhaustedError);
+    },
+  );
+});
+
+Deno.test("Images.pull() gives up a registry that is slow, naming it", async () => {
+  await withFault(
+    (request) =>
+      isManifest(request)
+        ? new Response(new ReadableStream({ start: (c) => c.enqueue(new Uint8Array(1)) }))
+        : undefined,
+    async ({ bench, name, front }) => {
+      await assert.rejects(
+        () => bench.pull(name),
+        (error: unknown) =>
+          error instanceof UnavailableError && error.message.includes(front.address),
+      );
+    },
+    { requestTimeoutMs: 200 },
+  );
+});
+
+Deno.test("Images.pull() gets tokens, keeps them, and gets new ones when they end", async () => {
+  await withFault({ bearer: {} }, async ({ bench, name, front }) => {
+    assert.equal((await bench.pull(name)).id, IMAGE.id);
+    assert.equal(front.tokensGiven, 1);
+  });
+  // Shorter than the margin: each request wants its own.
+  await withFault({ bearer: { expiresSeconds: 1 } }, async ({ bench, name, front }) => {
+    assert.equal((await bench.pull(name)).id, IMAGE.id);
+    assert(front.tokensGiven >= 4, String(front.tokensGiven));
+  });
+  const credentials = { username: "user", password: "secret" };
+  await withFault({ bearer: { credentials } }, async ({ bench, name }) => {
+    await assert.rejects(() => bench.pull(name), UnauthenticatedError);
+    assert.equal((await bench.pull(name, { credentials })).id, IMAGE.id);
+  });
+});
+
+Deno.test("Images.pull() renews a token that ends while layers wait", async () => {
+  let revoke = () => {};
+  await withFault(
+    {
+      bearer: {},
+      fault: (request) => {
+        if (request.url.endsWith(IMAGE.config.digest)) revoke();
+        return undefined;
+      },
+    },
+    async ({ bench, name, front }) => {
+      revoke = () => front.revoked = 1;
+      assert.equal((await bench.pull(name)).id, IMAGE.id);
+      assert(front.tokensGiven >= 2);
+    },
+  );
+});
+
+Deno.test("Images.pull() sends credentials to no other host, over redirects neither", async () => {
+  const credentials = { username: "user", password: "secret" };
+  await using registry = await startRegistry();
+  await registry.push("app", "v1", IMAGE);
+  await using elsewhere = new FaultyRegistry(registry);
+  await withFault(
+    {
+      bearer: { credentials },
+      fault: (request) =>
+        isBlob(request) || isManifest(request)
+          ? Response.redirect(`http://${elsewhere.address}${new URL(request.url).pathname}`, 307)
+          : undefined,
+    },
+    async ({ bench, name, front }) => {
+      assert.equal((await bench.pull(name, { credentials })).id, IMAGE.id);
+      assert(front.authorizations.some((value) => value?.startsWith("Bearer ")));
+      assert(elsewhere.requests.length >= 4);
+      assert(elsewhere.authorizations.every((value) => value === null));
+    },
+  );
+  // A mirror is another host, too.
+  await using mirror = new FaultyRegistry(registry, {
+    fault: () =>
+      new Response("", { status: 401, headers: { "www-authenticate": 'Basic realm="x"' } }),
+  });
+  await using bench = await ImageBench.open({
+    registriesConf: `${insecure(registry.address)}
+      [[registry.mirror]]
+      location = "${mirror.address}"
+      insecure = true`,
+  });
+  assert.equal((await bench.pull(`${registry.address}/app:v1`, { credentials })).id, IMAGE.id);
+  assert(mirror.requests.length > 0);
+  assert(mirror.authorizations.every((value) => value === null));
+});
+
+Deno.test("Images.pull() ends on a circle of redirects", () =>
+  withFault(
+    (request) => isManifest(request) ? Response.redirect(request.url, 307) : undefined,
+    async ({ bench, name, front }) => {
+      await assert.rejects(() => bench.pull(name), FailedPreconditionError);
+      assert(front.count("/manifests/") <= 6);
+    },
+  ));
+
+Deno.test("identical pulls share one, and a present image costs a manifest alone", () =>
+  withFault({}, async ({ bench, name, front }) => {
+    const records = await Promise.all(Array.from({ length: 5 }, () => bench.pull(name)));
+    assert(records.every(({ id }) => id === IMAGE.id));
+    assert.equal(front.count("/manifests/"), 1);
+    assert.equal(front.count("/blobs/"), 3);
+    await bench.pull(name);
+    assert.equal(front.count("/manifests/"), 2);
+    assert.equal(front.count("/blobs/"), 3);
+  }));
+
+Deno.test("layers go on at the next endpoint when a mirror breaks off", async () => {
+  await using registry = await startRegistry();
+  await registry.push("app", "v1", IMAGE);
+  await using mirror = new FaultyRegistry(registry, {
+    fault: (request) => isLayer(request) ? new Response("", { status: 404 }) : undefined,
+  });
+  await using bench = await ImageBench.open({
+    registriesConf: `${insecure(registry.address)}
+      [[registry.mirror]]
+      location = "${mirror.address}"
+      insecure = true`,
+  });
+  assert.equal((await bench.pull(`${registry.address}/app:v1`)).id, IMAGE.id);
+  assert(mirror.count("/blobs/") >= 2);
+});

@@ -32,6 +32,7 @@ for (
   const [name, value] of [
     ["kernel.core_pattern", "|/bin/evil"],
     ["kernel.shm_rmid_forced", "1+kernel.core_pattern=|/evil"],
+    ["kernel.shm_rmid_forced", "1+kernel.core_pattern"],
     ["kernel.shm_rmid_forced+kernel.core_pattern", "x"],
     ["kernel.sem=1", "x"],
     ["kernel.sem", "1\nkernel.core_pattern"],

@@ -6,7 +6,7 @@ import { parsePasswd, type ResolvedUser, resolveUser, userRequest } from "./user
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const PASSWD = bytes(
-  "root:x:0:0:root:/root:/bin/sh\nweb:x:100:200:Web:/srv:/bin/false\n42:x:0:0::/:/bin/sh\nbig:x:4294967296:0::/:\nnobody:x:65534:65534::/:/bin/false",
+  "root:x:0:0:root:/root:/bin/sh\nweb:x:100:200:Web:/srv:/bin/false\n42:x:0:0::/:/bin/sh\n0x0:x:0:0::/:\n-1:x:0:0::/:\n+0:x:0:0::/:\nbig:x:4294967296:0::/:\nnobody:x:65534:65534::/:/bin/false",
 );
 const GROUP = bytes("root:x:0:root\nwww:x:200:\nlogs:x:300:web,root\naudio:x:63:web\n99:x:0:\n");
 

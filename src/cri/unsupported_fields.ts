@@ -12,8 +12,6 @@ import {
   NamespaceMode,
   type NamespaceOption,
   type PodSandboxConfig,
-  type SecurityProfile,
-  SecurityProfile_ProfileType as ProfileType,
   type SELinuxOption,
 } from "../proto/mod.ts";
 
@@ -30,13 +28,7 @@ export interface UnsupportedField<Subject> {
 interface SecuritySubject {
   readonly namespaceOptions: NamespaceOption | undefined;
   readonly selinuxOptions: SELinuxOption | undefined;
-  readonly seccomp: SecurityProfile | undefined;
-  readonly apparmor: SecurityProfile | undefined;
-  readonly seccompProfilePath: string;
 }
-
-/** Old string fields: these two say nothing that is not done anyway. */
-const UNCONFINED: ReadonlySet<string> = new Set(["", "unconfined"]);
 
 const SECURITY: readonly UnsupportedField<SecuritySubject>[] = [
   {
@@ -60,22 +52,6 @@ const SECURITY: readonly UnsupportedField<SecuritySubject>[] = [
       o !== undefined && [o.user, o.role, o.type, o.level].some((part) => part !== ""),
     remedy: "leave seLinuxOptions out; SELinux comes later",
   },
-  {
-    field: "seccomp",
-    used: ({ seccomp }) => seccomp?.profileType === ProfileType.Localhost,
-    remedy: "use RuntimeDefault or Unconfined; profiles from files come later",
-  },
-  {
-    field: "seccomp_profile_path",
-    used: ({ seccomp, seccompProfilePath }) =>
-      seccomp === undefined && !UNCONFINED.has(seccompProfilePath),
-    remedy: "use the field seccomp, which replaced it",
-  },
-  {
-    field: "apparmor",
-    used: ({ apparmor }) => apparmor?.profileType === ProfileType.Localhost,
-    remedy: "use RuntimeDefault or Unconfined; AppArmor profiles come later",
-  },
 ];
 
 const SANDBOX: readonly UnsupportedField<PodSandboxConfig>[] = [
@@ -84,11 +60,6 @@ const SANDBOX: readonly UnsupportedField<PodSandboxConfig>[] = [
 
 const CONTAINER: readonly UnsupportedField<ContainerConfig>[] = [
   { field: "windows", used: (c) => c.windows !== undefined, remedy: "this is a Linux runtime" },
-  {
-    field: "devices",
-    used: (c) => c.devices.length > 0,
-    remedy: "use a privileged container; single devices come later",
-  },
   {
     field: "CDI_devices",
     used: (c) => c.CDIDevices.length > 0,
@@ -110,33 +81,14 @@ const CONTAINER: readonly UnsupportedField<ContainerConfig>[] = [
     remedy: "leave them out; ID-mapped mounts come with user namespaces",
   },
   {
-    field: "mounts.recursive_read_only",
-    used: (c) => c.mounts.some(({ recursiveReadOnly }) => recursiveReadOnly),
-    remedy: "set recursiveReadOnly to Disabled or IfPossible",
-  },
-  {
     field: "mounts.mount_options",
     used: (c) => c.mounts.some(({ mountOptions }) => mountOptions.length > 0),
     remedy: "leave them out; mount options come later",
   },
   {
-    field: "linux.resources.unified",
-    used: (c) => Object.keys(c.linux?.resources?.unified ?? {}).length > 0,
-    remedy: "leave it out; keys of cgroup v2 come later",
-  },
-  {
     field: "linux.security_context.capabilities.add_ambient_capabilities",
     used: (c) => (c.linux?.securityContext?.capabilities?.addAmbientCapabilities.length ?? 0) > 0,
     remedy: "leave them out; ambient capabilities come later",
-  },
-  {
-    field: "linux.security_context.apparmor_profile",
-    used: ({ linux }) => {
-      const context = linux?.securityContext;
-      return context !== undefined && context.apparmor === undefined &&
-        context.apparmorProfile.startsWith("localhost/");
-    },
-    remedy: "use runtime/default or unconfined; AppArmor profiles come later",
   },
 ];
 

@@ -1,0 +1,150 @@
+/**
+ * Chooses the command, runs it, and turns what it throws into a message and an exit status.
+ *
+ * @module
+ */
+import { errorMessage, SauropodError } from "../errors/mod.ts";
+import { parseInvocation } from "./arguments.ts";
+import type { Command, CommandContext, Interruption, Serve } from "./command.ts";
+import { check } from "./commands/check.ts";
+import { config } from "./commands/config.ts";
+import { exec } from "./commands/exec.ts";
+import { images } from "./commands/images.ts";
+import { inspect } from "./commands/inspect.ts";
+import { load } from "./commands/load.ts";
+import { logs } from "./commands/logs.ts";
+import { play } from "./commands/play.ts";
+import { pods } from "./commands/pods.ts";
+import { ps } from "./commands/ps.ts";
+import { pull } from "./commands/pull.ts";
+import { rm } from "./commands/rm.ts";
+import { rmi } from "./commands/rmi.ts";
+import { run } from "./commands/run.ts";
+import { serve } from "./commands/serve.ts";
+import { status } from "./commands/status.ts";
+import { stop } from "./commands/stop.ts";
+import { version } from "./commands/version.ts";
+import { connectTo } from "./client.ts";
+import { socketOf, timeoutOf } from "./endpoint.ts";
+import { commandHelp, generalHelp } from "./help.ts";
+import type { Terminal } from "./terminal.ts";
+
+export const COMMANDS: readonly Command[] = [
+  serve,
+  status,
+  check,
+  config,
+  version,
+  pull,
+  load,
+  images,
+  rmi,
+  play,
+  run,
+  pods,
+  ps,
+  logs,
+  exec,
+  inspect,
+  stop,
+  rm,
+];
+
+export interface CommandLine {
+  /** Without the program's own name. */
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly terminal: Terminal;
+  readonly version: string;
+  readonly serve: Serve;
+}
+
+/** Exit status of a command line that cannot be understood, as of most programs. */
+const USAGE_STATUS = 2;
+
+/** Never throws. @returns the exit status */
+export async function runCommandLine(line: CommandLine): Promise<number> {
+  const { args, terminal } = line;
+  try {
+    return await dispatch(args, line);
+  } catch (error) {
+    terminal.error(`error: ${described(error)}\n`);
+    return error instanceof SauropodError && error.message.startsWith("Cannot run sauropod ")
+      ? USAGE_STATUS
+      : 1;
+  }
+}
+
+async function dispatch(args: readonly string[], line: CommandLine): Promise<number> {
+  const { terminal } = line;
+  const [first = ""] = args;
+  if (["--help", "-h", "help"].includes(first) && args.length === 1) {
+    terminal.out(generalHelp(COMMANDS));
+    return 0;
+  }
+  const [name, rest] = first === "" || (first.startsWith("-") && first !== "--version")
+    ? ["serve", args]
+    : [first.replace(/^--version$/, "version"), args.slice(1)];
+  const command = COMMANDS.find((candidate) => candidate.name === name) ??
+    (name === "help" ? COMMANDS.find((candidate) => candidate.name === rest[0]) : undefined);
+  if (command === undefined) {
+    terminal.error(`error: There is no command ${JSON.stringify(name)}; see sauropod --help\n`);
+    return USAGE_STATUS;
+  }
+  if (name === "help" || asksForHelp(command, rest)) {
+    terminal.out(commandHelp(command));
+    return 0;
+  }
+  return await command.run(parseInvocation(command, rest), contextOf(line));
+}
+
+/** Only before what belongs to a program in a container. */
+function asksForHelp({ passesOnAfter }: Command, args: readonly string[]): boolean {
+  const own = passesOnAfter === undefined
+    ? args
+    : args.slice(0, args.findIndex((arg) => !arg.startsWith("-")) + 1 || args.length);
+  return own.includes("--help") || own.includes("-h");
+}
+
+function contextOf({ terminal, env, version, serve }: CommandLine): CommandContext {
+  return {
+    terminal,
+    env,
+    version,
+    serve,
+    async connect(invocation) {
+      return connectTo({
+        socket: await socketOf(invocation, env),
+        timeoutMs: timeoutOf(invocation),
+      });
+    },
+    interruption,
+  };
+}
+
+function interruption(): Interruption {
+  const controller = new AbortController();
+  const onSignal = () => {
+    // Asked twice: whoever sits there does not want to wait for the tidying up.
+    if (controller.signal.aborted) Deno.exit(130);
+    controller.abort();
+  };
+  const signals = ["SIGINT", "SIGTERM"] as const;
+  for (const signal of signals) Deno.addSignalListener(signal, onSignal);
+  return {
+    signal: controller.signal,
+    [Symbol.dispose](): void {
+      for (const signal of signals) Deno.removeSignalListener(signal, onSignal);
+    },
+  };
+}
+
+/** Message, then what to do. The server's messages bring theirs along. */
+function described(error: unknown): string {
+  const remedy = error instanceof SauropodError ? error.details.remedy : undefined;
+  // An error of several steps names each.
+  if (error instanceof SuppressedError) {
+    return `${described(error.suppressed)}; undoing it: ${described(error.error)}`;
+  }
+  return remedy === undefined ? errorMessage(error) : `${errorMessage(error)}\n  ${remedy}`;
+}

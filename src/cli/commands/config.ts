@@ -1,0 +1,71 @@
+import {
+  defaultConfiguration,
+  loadConfiguration,
+  type Notice,
+  printConfiguration,
+} from "../../config/mod.ts";
+import { InvalidArgumentError, shown } from "../../errors/mod.ts";
+import type { Command, CommandContext, Invocation } from "../command.ts";
+import { json, outputFormat } from "../table.ts";
+import { CONFIGURATION_OPTIONS, loadOptionsOf } from "./serve.ts";
+
+/** `sauropod config`: prints the documented file; `config check FILE` judges one. */
+export const config: Command = {
+  name: "config",
+  usage: "[check [FILE]] [OPTIONS]",
+  summary: "print the configuration as a documented file, or check one",
+  description: "config check prints what is wrong with a file or not in effect, and exits with 1 " +
+    "if the server would not start with it.",
+  options: {
+    ...CONFIGURATION_OPTIONS,
+    default: { type: "boolean", summary: "print what applies when nothing is configured" },
+    output: { type: "string", short: "o", value: "FORMAT", summary: "of check: table or json" },
+  },
+  positionals: [0, 2],
+  async run(invocation, context) {
+    const [verb, file] = invocation.positionals;
+    if (verb === "check") return await check(file, invocation, context);
+    if (verb !== undefined) {
+      throw new InvalidArgumentError(`Cannot ${shown(verb)} a configuration`, {
+        remedy: "use sauropod config or sauropod config check FILE",
+      });
+    }
+    const { terminal, env } = context;
+    if (invocation.flag("default")) {
+      terminal.out(printConfiguration(defaultConfiguration(), { flavour: "sauropod" }));
+      return 0;
+    }
+    const loaded = await loadConfiguration(loadOptionsOf(invocation, env));
+    terminal.out(printConfiguration(loaded.configuration, { flavour: loaded.flavour }));
+    const errors = loaded.notices.filter(({ level }) => level === "error");
+    terminal.error(errors.map((notice) => `error: ${notice.message}\n`).join(""));
+    return errors.length === 0 ? 0 : 1;
+  },
+};
+
+async function check(
+  file: string | undefined,
+  invocation: Invocation,
+  { terminal, env }: CommandContext,
+): Promise<number> {
+  const options = loadOptionsOf(invocation, env);
+  const loaded = await loadConfiguration(
+    file === undefined ? options : { ...options, configPath: file },
+  );
+  const { notices, files } = loaded;
+  if (outputFormat(invocation) === "json") {
+    terminal.out(json({ files, flavour: loaded.flavour, notices }));
+  } else {
+    terminal.out(notices.map(line).join(""));
+    const count = (level: Notice["level"]) => notices.filter((n) => n.level === level).length;
+    terminal.out(
+      `${files.length === 0 ? "defaults" : files.join(", ")}: ${count("error")} errors, ` +
+        `${count("warning")} warnings\n`,
+    );
+  }
+  return notices.some(({ level }) => level === "error") ? 1 : 0;
+}
+
+function line({ level, message }: Notice): string {
+  return `${level}: ${message}\n`;
+}

@@ -1,0 +1,77 @@
+import { NotFoundError, shown } from "../../errors/mod.ts";
+import type { CriClient } from "../client.ts";
+import { CLIENT_OPTIONS, type Command } from "../command.ts";
+import { findContainer, findImage, findPod } from "../lookup.ts";
+import { json } from "../table.ts";
+
+/** `sauropod inspect`: everything about pods, containers and images, as JSON. */
+export const inspect: Command = {
+  name: "inspect",
+  usage: "[OPTIONS] ID...",
+  summary: "show everything about a pod, a container or an image",
+  options: {
+    ...CLIENT_OPTIONS,
+    output: { type: "string", short: "o", value: "FORMAT", summary: "json", hidden: true },
+  },
+  positionals: [1, Infinity],
+  async run(invocation, context) {
+    using client = await context.connect(invocation);
+    const found = [];
+    for (const query of invocation.positionals) found.push(await inspected(client, query));
+    context.terminal.out(json(found.length === 1 ? found[0] : found));
+    return 0;
+  },
+};
+
+async function inspected(client: CriClient, query: string): Promise<unknown> {
+  const lookups = [
+    async () => {
+      const { id } = await findContainer(client, query);
+      return {
+        kind: "container",
+        ...await client.runtime.containerStatus({ containerId: id, verbose: true }),
+      };
+    },
+    async () => {
+      const { id } = await findPod(client, query);
+      return {
+        kind: "pod",
+        ...await client.runtime.podSandboxStatus({ podSandboxId: id, verbose: true }),
+      };
+    },
+    async () => {
+      if (await findImage(client, query) === undefined) throw new NotFoundError("no image");
+      return {
+        kind: "image",
+        ...await client.image.imageStatus({ image: { image: query }, verbose: true }),
+      };
+    },
+  ];
+  for (const lookup of lookups) {
+    try {
+      return withReadInfo(await lookup());
+    } catch (error) {
+      if (!(error instanceof NotFoundError)) throw error;
+    }
+  }
+  throw new NotFoundError(`There is no container, pod or image ${shown(query)}`, {
+    remedy: "see sauropod ps -a, sauropod pods, sauropod images",
+  });
+}
+
+/** The verbose part comes as JSON texts inside JSON: unfolds them. */
+function withReadInfo(
+  found: { readonly kind: string; readonly info: Readonly<Record<string, string | undefined>> },
+): unknown {
+  const info = Object.fromEntries(
+    Object.entries(found.info).map(([name, text]) => {
+      try {
+        return [name, JSON.parse(text ?? "")];
+      } catch {
+        // Not all of it is JSON.
+        return [name, text];
+      }
+    }),
+  );
+  return { ...found, info };
+}

@@ -1,0 +1,49 @@
+import { errorMessage } from "../../errors/mod.ts";
+import { CLIENT_OPTIONS, type Command } from "../command.ts";
+import { findImage } from "../lookup.ts";
+
+/** `sauropod rmi IMAGE...` */
+export const rmi: Command = {
+  name: "rmi",
+  usage: "[OPTIONS] IMAGE...",
+  summary: "remove images by name or id",
+  options: {
+    ...CLIENT_OPTIONS,
+    all: { type: "boolean", short: "a", summary: "every image" },
+    prune: { type: "boolean", summary: "every image that no container uses" },
+  },
+  positionals: [0, Infinity],
+  async run(invocation, context) {
+    using client = await context.connect(invocation);
+    const { terminal } = context;
+    const prune = invocation.flag("prune");
+    let names: readonly string[] = invocation.positionals;
+    if (invocation.flag("all") || prune) {
+      const { images } = await client.image.listImages({});
+      const { containers } = prune ? await client.runtime.listContainers({}) : { containers: [] };
+      const used = new Set(containers.map(({ imageId }) => imageId));
+      names = images.filter(({ id, pinned }) => !prune || (!used.has(id) && !pinned))
+        .map(({ id }) => id);
+    } else if (names.length === 0) {
+      terminal.error("error: Name the images to remove, or give --all or --prune\n");
+      return 2;
+    }
+    let failed = false;
+    for (const name of names) {
+      try {
+        const image = await findImage(client, name);
+        if (image === undefined) {
+          terminal.error(`error: There is no image ${JSON.stringify(name)}; see sauropod images\n`);
+          failed = true;
+          continue;
+        }
+        await client.image.removeImage({ image: { image: name } });
+        terminal.out(`${name}\n`);
+      } catch (error) {
+        terminal.error(`error: ${errorMessage(error)}\n`);
+        failed = true;
+      }
+    }
+    return failed ? 1 : 0;
+  },
+};

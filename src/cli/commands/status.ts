@@ -1,0 +1,35 @@
+import { CLIENT_OPTIONS, type Command, OUTPUT_OPTION } from "../command.ts";
+import { columns, json, outputFormat } from "../table.ts";
+
+/** `sauropod status`: the server's own conditions. Exit status 1 if it is not ready. */
+export const status: Command = {
+  name: "status",
+  usage: "[OPTIONS]",
+  summary: "show whether the server and its network are ready",
+  options: { ...CLIENT_OPTIONS, ...OUTPUT_OPTION },
+  positionals: [0, 0],
+  async run(invocation, context) {
+    using client = await context.connect(invocation);
+    const [version, answer, config] = await Promise.all([
+      client.runtime.version({}),
+      client.runtime.status({ verbose: true }),
+      client.runtime.runtimeConfig({}),
+    ]);
+    const conditions = answer.status?.conditions ?? [];
+    if (outputFormat(invocation) === "json") {
+      context.terminal.out(json({ version, ...answer, config }));
+    } else {
+      const rows = [
+        ["server:", `${version.runtimeName} ${version.runtimeVersion}`],
+        ["socket:", client.socket],
+        ...conditions.map(({ type, status, reason, message }) => [
+          `${type}:`,
+          status ? "yes" : `no: ${reason}: ${message}`,
+        ]),
+        ["handlers:", answer.runtimeHandlers.map(({ name }) => name || "(default)").join(", ")],
+      ];
+      context.terminal.out(`${columns(rows).join("\n")}\n`);
+    }
+    return conditions.every((condition) => condition.status) ? 0 : 1;
+  },
+};

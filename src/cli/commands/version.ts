@@ -1,0 +1,26 @@
+import type { Command } from "../command.ts";
+import { columns, json } from "../table.ts";
+
+/** `sauropod version`: of this program, without asking the server. */
+export const version: Command = {
+  name: "version",
+  usage: "[-j]",
+  summary: "print the version",
+  options: { json: { type: "boolean", short: "j", summary: "as JSON" } },
+  positionals: [0, 0],
+  run(invocation, { terminal, version }) {
+    const facts = {
+      version,
+      criApi: "runtime.v1",
+      platform: `${Deno.build.os}/${Deno.build.arch}`,
+      deno: Deno.version.deno,
+      v8: Deno.version.v8,
+    };
+    if (invocation.flag("json")) terminal.out(json(facts));
+    else {
+      const rows = Object.entries(facts).map(([name, value]) => [`${name}:`, value]);
+      terminal.out(`${columns(rows).join("\n")}\n`);
+    }
+    return Promise.resolve(0);
+  },
+};

@@ -1,0 +1,4 @@
+/** The command line: what `main.ts` hands its arguments to. @module */
+export { type CommandLine, runCommandLine } from "./command_line.ts";
+export type { Serve, ServeOptions } from "./command.ts";
+export { processTerminal, type Terminal } from "./terminal.ts";

@@ -8,10 +8,9 @@
  *
  * @module
  */
-import { isErrno, SyscallError } from "../errors/mod.ts";
+import { InternalError, isErrno } from "../errors/mod.ts";
 import { adoptStream } from "./adopted.ts";
 import { EPOLLIN } from "./constants.ts";
-import { errnoName } from "./errno.ts";
 import type { EpollEvent, Fd, Kernel } from "./kernel.ts";
 import { EPOLL_EVENT_SIZE } from "./_structs.ts";
 
@@ -145,7 +144,7 @@ class AioPoll implements EventPoll {
 
   #arm(): void {
     const result = this.#libc.symbols.submit(SYS_io_submit, this.#context, 1n, this.#iocbs);
-    if (result !== 1n) throw new SyscallError("io_submit", 0, errnoName(0), "poll request");
+    if (result !== 1n) throw new InternalError("The kernel took no poll request for process ends");
   }
 }
 

@@ -7,6 +7,9 @@ import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { InvalidArgumentError, ResourceExhaustedError } from "../errors/mod.ts";
 import { DECODED_NUMBERS_LIMIT } from "./limits.ts";
 
+/** Text that is no UTF-8 is refused (protobuf, proto3): replaced, two names would become one. */
+const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
 /** The decoding half of a generated message. */
 export interface Decoder<T> {
   decode(input: BinaryReader): T;
@@ -17,7 +20,7 @@ export interface Decoder<T> {
  * @throws {ResourceExhaustedError} it has more fields than any request needs
  */
 export function decodeRequest<T>(type: Decoder<T>, bytes: Uint8Array): T {
-  const reader = new BinaryReader(bytes);
+  const reader = new BinaryReader(bytes, (text) => UTF8.decode(text));
   boundNumbers(reader);
   try {
     return type.decode(reader);

@@ -57,15 +57,26 @@ func main() {
 		fmt.Println("Bail out! could not connect:", err)
 		os.Exit(1)
 	}
-	s.node()
-	s.image()
-	s.sandbox()
-	s.containerLife()
-	s.refusals()
-	s.ending()
+	s.all()
 	if !s.tap.end() {
 		os.Exit(1)
 	}
+}
+
+// all makes every check, or stops where the rest would only repeat the failure.
+func (s *session) all() {
+	s.node()
+	s.image()
+	if s.imageID == "" {
+		return
+	}
+	s.sandbox()
+	if s.pod == "" {
+		return
+	}
+	s.containerLife()
+	s.refusals()
+	s.ending()
 }
 
 func connect(ctx context.Context, opts options) (*session, error) {
@@ -204,6 +215,9 @@ func (s *session) containerLife() {
 	config := s.containerConfig("main", mainScript)
 	s.container, err = s.runtime.CreateContainer(s.ctx, s.pod, config, s.podConfig)
 	s.tap.check("CreateContainer", err, len(s.container) == 64, "%q", s.container)
+	if s.container == "" {
+		return
+	}
 	again, err := s.runtime.CreateContainer(s.ctx, s.pod, config, s.podConfig)
 	s.tap.check("CreateContainer again returns the same id", err, again == s.container, "%q", again)
 	s.expectState("created", runtimeapi.ContainerState_CONTAINER_CREATED)

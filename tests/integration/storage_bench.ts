@@ -29,6 +29,8 @@ import { sha256 } from "../../src/storage/testdata/tar_archive.ts";
 export interface StorageBenchOptions {
   readonly bootId?: string;
   readonly limits?: Partial<UnpackLimits>;
+  /** Where its directory is made; the system's temporary one by default. */
+  readonly parent?: string;
   /** Another bench's directory, whose store is opened again. */
   readonly directory?: string;
 }
@@ -47,7 +49,11 @@ export class StorageBench implements AsyncDisposable {
   ) {}
 
   static async open(options: StorageBenchOptions = {}): Promise<StorageBench> {
-    const directory = options.directory ?? await Deno.makeTempDir({ prefix: "storage-" });
+    const directory = options.directory ??
+      await Deno.makeTempDir({
+        prefix: "storage-",
+        ...(options.parent === undefined ? {} : { dir: options.parent }),
+      });
     const root = `${directory}/root`;
     await Deno.mkdir(root, { recursive: true, mode: 0o700 });
     const bootId = options.bootId ?? "boot-1";

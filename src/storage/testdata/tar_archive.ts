@@ -29,7 +29,12 @@ const encoder = new TextEncoder();
 
 /** An archive of the entries with its end marker. */
 export function archive(...entries: readonly ArchiveEntry[]): Uint8Array<ArrayBuffer> {
-  return concat(...entries.map(entryBytes), new Uint8Array(1024));
+  return archiveOf(entries);
+}
+
+/** The same of any number of entries. */
+export function archiveOf(entries: Iterable<ArchiveEntry>): Uint8Array<ArrayBuffer> {
+  return joined([...[...entries].map(entryBytes), new Uint8Array(1024)]);
 }
 
 /** Header, PAX header before it, content and padding of one entry. */
@@ -80,6 +85,10 @@ export function sha256(bytes: Uint8Array): string {
 }
 
 export function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  return joined(parts);
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {

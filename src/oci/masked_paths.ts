@@ -42,15 +42,17 @@ export interface KernelPaths {
  */
 export function buildKernelPaths(
   security: LinuxContainerSecurityContext | undefined,
+  thermalThrottlePaths: readonly string[] = [],
 ): KernelPaths {
+  const always = [...ALWAYS_MASKED, ...thermalThrottlePaths];
   if (security === undefined) {
-    return { maskedPaths: [...ALWAYS_MASKED], readonlyPaths: [...DEFAULT_READONLY] };
+    return { maskedPaths: always, readonlyPaths: [...DEFAULT_READONLY] };
   }
   if (security.privileged) return { maskedPaths: [], readonlyPaths: [] };
   const context = "config.linux.security_context";
   const masked = security.maskedPaths.map((path) => cleanPath(path, `${context}.masked_paths`));
   return {
-    maskedPaths: masked.length === 0 ? [] : [...new Set([...masked, ...ALWAYS_MASKED])].sort(),
+    maskedPaths: masked.length === 0 ? [] : [...new Set([...masked, ...always])].sort(),
     readonlyPaths: security.readonlyPaths.map((path) =>
       cleanPath(path, `${context}.readonly_paths`)
     ),

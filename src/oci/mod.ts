@@ -1,6 +1,7 @@
 /** Container specifications, purely computed. @module */
 export { appArmorProfile } from "./apparmor.ts";
 export { CAPABILITIES, capabilitiesOfMask } from "./capabilities.ts";
+export { checkedPropagation, type PropagationInputs } from "./mount_propagation.ts";
 export { completedGroup, completedPasswd } from "./passwd_entry.ts";
 export { hostnameFile, hostsFile, podHostname, resolvConfFile } from "./pod_files.ts";
 export { processArgs, workingDirectory } from "./process.ts";

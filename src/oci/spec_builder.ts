@@ -56,7 +56,7 @@ export function buildSpec(inputs: SpecInputs): RuntimeSpec {
       resources: { devices: rules, ...resources },
       ...(devices.length === 0 ? {} : { devices }),
       ...(seccomp === undefined ? {} : { seccomp }),
-      ...buildKernelPaths(security),
+      ...buildKernelPaths(security, node.thermalThrottlePaths),
       ...(rootfsPropagation === undefined ? {} : { rootfsPropagation }),
     },
   };

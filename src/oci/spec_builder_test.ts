@@ -169,7 +169,10 @@ const fuse = {
 } as const;
 
 const cases: Record<string, Changes> = {
-  "plain": { container: { linux: { securityContext: KUBELET } } },
+  "plain": {
+    container: { linux: { securityContext: KUBELET } },
+    node: { thermalThrottlePaths: ["/sys/devices/system/cpu/cpu0/thermal_throttle"] },
+  },
   "no_security_context": {},
   "privileged": {
     container: { linux: { securityContext: { ...KUBELET, privileged: true } } },

@@ -117,6 +117,8 @@ export interface NodeFacts {
   readonly swapAccounting: boolean;
   /** The runtime handler and the kernel can make a mount read-only with all below it. */
   readonly recursiveReadOnlyMounts: boolean;
+  /** `/sys/devices/system/cpu/cpu<N>/thermal_throttle` of each CPU: masked with the other paths. */
+  readonly thermalThrottlePaths?: readonly string[];
   /** Go's name of the machine's architecture, as profiles have it: `amd64`, `arm64`. */
   readonly architecture: string;
 }

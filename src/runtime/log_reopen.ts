@@ -8,7 +8,12 @@
  */
 import { FailedPreconditionError, isErrno, UnavailableError } from "../errors/mod.ts";
 import type { Kernel } from "../sys/kernel.ts";
-import type { FileWatcher, ProcessIdentity, ProcessTable } from "../sys/watching.ts";
+import type {
+  FileWatcher,
+  ProcessIdentity,
+  ProcessTable,
+  ProcessWatcher,
+} from "../sys/watching.ts";
 import { monitorFiles } from "./conmon_arguments.ts";
 import type { ContainerPlace } from "./containers_runtime.ts";
 
@@ -16,6 +21,7 @@ export interface LogReopenPorts {
   readonly kernel: Kernel;
   readonly files: FileWatcher;
   readonly processes: ProcessTable;
+  readonly processWatcher: ProcessWatcher;
 }
 
 const REOPEN_TIMEOUT_MS = 10_000;
@@ -35,16 +41,21 @@ export async function reopenLog(
   monitor: ProcessIdentity,
   ports: LogReopenPorts,
 ): Promise<void> {
-  const { files, processes } = ports;
+  const { files, processes, processWatcher } = ports;
   const held = () => holdsLog(place, monitor, ports);
   if (!processes.isAlive(monitor)) throw monitorGone(place);
   if (held()) return;
 
-  const { promise: reopened, resolve } = Promise.withResolvers<boolean>();
+  const { promise: reopened, resolve, reject } = Promise.withResolvers<boolean>();
   const slash = place.logPath.lastIndexOf("/");
   using _watch = files.watchDirectory(place.logPath.slice(0, slash), (event) => {
     const ours = event.kind === "rescan" || event.name === place.logPath.slice(slash + 1);
     if (ours && held()) resolve(true);
+  });
+  using _end = processWatcher.watchExit(monitor, () => {
+    // It may have made the new file as the last thing it did.
+    if (fileAt(ports.kernel, place.logPath) !== undefined) resolve(true);
+    else reject(monitorGone(place));
   });
   const timer = setTimeout(() => resolve(held()), REOPEN_TIMEOUT_MS);
   try {

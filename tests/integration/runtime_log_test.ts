@@ -11,10 +11,12 @@ Deno.test(
   options,
   async () => {
     await using fixture = await RuntimeFixture.open();
-    // 1 KiB a line, numbered; seq is quick enough, awk makes it wide.
-    const lines = 150_000;
+    // 1 KiB a line, numbered: 40 bursts of 5 MB.
+    const lines = 200_000;
+    const burst =
+      `seq $((i * 5000 + 1)) $((i * 5000 + 5000)) | awk '{ printf "%s %01000d\\n", $1, 0 }'`;
     const { place, created, exited } = await fixture.run({
-      args: ["sh", "-c", `seq ${lines} | awk '{ printf "%s %01000d\\n", $1, 0 }'`],
+      args: ["sh", "-c", `i=0; while [ $i -lt 40 ]; do ${burst}; i=$((i + 1)); sleep 0.05; done`],
     });
     const rotated: string[] = [];
     const ended = { yet: false };
@@ -78,5 +80,6 @@ Deno.test("a log without its monitor cannot be reopened", options, async () => {
   await using fixture = await RuntimeFixture.open();
   const { place, created } = await fixture.run({ args: ["sleep", "1000"] });
   fixture.processes.signal(created.monitor, 9);
+  while (fixture.processes.isAlive(created.monitor)) await pause(1);
   await assert.rejects(fixture.runtime.reopenLog(place, created), FailedPreconditionError);
 });

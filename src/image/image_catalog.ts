@@ -61,6 +61,8 @@ export class ImageCatalog {
   readonly #options: ImageCatalogOptions;
   readonly #images = new Map<ImageId, StoredImage>();
   readonly #changes = new Lock();
+  /** A layer that is being marked durable must not be removed meanwhile: the mark would bring it back. */
+  readonly #durability = new Lock();
   readonly #heldImages = new Map<ImageId, number>();
   readonly #heldLayers = new Map<ChainId, number>();
 
@@ -196,6 +198,19 @@ export class ImageCatalog {
     await this.#collect();
   }
 
+  /** Makes the layers of images survive a power cut; images removed since do not matter. */
+  async makeDurable(images: readonly ImageRecord[]): Promise<void> {
+    using _turn = await this.#durability.acquire();
+    const pending = this.notDurable(images);
+    if (pending.length > 0) await this.#options.layers.makeDurable(pending);
+  }
+
+  /** Their layers that a power cut may take, each once. */
+  notDurable(images: readonly ImageRecord[]): readonly ChainId[] {
+    const layers = new Set(images.flatMap((image) => image.layers));
+    return [...layers].filter((chainId) => this.#options.layers.get(chainId)?.durable === false);
+  }
+
   /**
    * At the start: takes in the rows, or the record files if `rebuild`; undoes half-made images and
    * removes layers of no image. One damaged record stops nothing.
@@ -316,6 +331,7 @@ export class ImageCatalog {
   }
 
   async #collect(): Promise<void> {
+    using _turn = await this.#durability.acquire();
     const needed = new Set(this.#heldLayers.keys());
     for (const { layers } of this.#images.values()) {
       for (const { chainId } of layers) needed.add(chainId);

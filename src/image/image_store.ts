@@ -236,15 +236,9 @@ class DiskImageStore implements ImageStore {
   }
 
   #makeDurable(images: readonly ImageRecord[]): void {
-    const layers = images.flatMap((image) => image.layers)
-      .filter((chainId) => this.#options.layers.get(chainId)?.durable === false);
-    if (layers.length === 0) return;
+    if (this.#catalog.notDurable(images).length === 0) return;
     const work = this.#options.steps
-      .commit("pull-image", "make-durable", () => {
-        // Some may have been removed since.
-        const present = layers.filter((chainId) => this.#options.layers.get(chainId) !== undefined);
-        return this.#options.layers.makeDurable(present);
-      })
+      .commit("pull-image", "make-durable", () => this.#catalog.makeDurable(images))
       .catch((error: unknown) => this.#options.log.error("Layers are not durable yet", { error }))
       .finally(() => this.#background.delete(work));
     this.#background.add(work);

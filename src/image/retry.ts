@@ -1,6 +1,6 @@
 /** Trying again: which failures of a registry are worth it, and after how long. @module */
 import { CancelledError, errorMessage, UnavailableError } from "../errors/mod.ts";
-import { BlobStatusError } from "../storage/blob_status_error.ts";
+import { BlobStatusError } from "../storage/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 
 export interface RetryPolicy {

@@ -101,6 +101,7 @@ export async function openImages(options: ImagesOptions): Promise<ServerImages> 
       log,
     }),
   );
+  await record.images.rebuilt();
   const owned = undo.move();
   return { images: store, snapshots, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

@@ -2,7 +2,7 @@
 import { DeadlineExceededError, FailedPreconditionError, shown } from "../errors/mod.ts";
 import type { NodeFacts as SpecNodeFacts } from "../oci/mod.ts";
 import type { AbandonableFiles, BundleOptions, PodResourcePorts } from "../pod/mod.ts";
-import { parseSeccompProfile, type SeccompProfile } from "../oci/mod.ts";
+import { distributionProfile, parseSeccompProfile, type SeccompProfile } from "../oci/mod.ts";
 import {
   type CgroupLayout,
   Cgroups,
@@ -72,21 +72,22 @@ const DISTRIBUTION_PROFILE = "/usr/share/containers/seccomp.json";
 
 /** Seccomp profiles: `seccomp_profile`, else the distribution's, else the one built in. */
 export async function seccompProfiles(configured: string): Promise<BundleOptions["seccomp"]> {
-  const path = configured || DISTRIBUTION_PROFILE;
-  const present = await Deno.stat(path).then(({ isFile }) => isFile, () => false);
-  return {
-    runtimeDefault: present ? await loadSeccomp(path) : undefined,
-    load: loadSeccomp,
-  };
+  return { runtimeDefault: await runtimeDefault(configured), load: loadSeccomp };
+}
+
+async function runtimeDefault(configured: string): Promise<SeccompProfile | undefined> {
+  if (configured !== "" && await isFile(configured)) return await loadSeccomp(configured);
+  if (!await isFile(DISTRIBUTION_PROFILE)) return undefined;
+  return distributionProfile(await readProfile(DISTRIBUTION_PROFILE), DISTRIBUTION_PROFILE);
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(({ isFile }) => isFile, () => false);
 }
 
 async function loadSeccomp(path: string): Promise<SeccompProfile> {
   try {
-    const { size, isFile } = await Deno.stat(path);
-    if (!isFile || size > SECCOMP_FILE_LIMIT_BYTES) {
-      throw new FailedPreconditionError(`${shown(path)} is no file of a profile's size`, { path });
-    }
-    return parseSeccompProfile(await Deno.readTextFile(path), path);
+    return parseSeccompProfile(await readProfile(path), path);
   } catch (cause) {
     throw new FailedPreconditionError(`Seccomp profile ${shown(path)} cannot be used`, {
       path,
@@ -94,6 +95,14 @@ async function loadSeccomp(path: string): Promise<SeccompProfile> {
       remedy: "check that the file exists on this node and is a seccomp profile in JSON",
     });
   }
+}
+
+async function readProfile(path: string): Promise<string> {
+  const { size, isFile } = await Deno.stat(path);
+  if (!isFile || size > SECCOMP_FILE_LIMIT_BYTES) {
+    throw new FailedPreconditionError(`${shown(path)} is no file of a profile's size`, { path });
+  }
+  return await Deno.readTextFile(path);
 }
 
 /** What the specifications need to know of the node. */

@@ -79,22 +79,24 @@ async function linksOf(node: NodeNames): Promise<string[]> {
 function cgroupsOf(node: NodeNames): string[] {
   const found: string[] = [];
   const walk = (path: string) => {
+    const entries = [...Deno.readDirSync(path)];
     found.push(path);
-    for (const entry of Deno.readDirSync(path)) {
-      if (entry.isDirectory) walk(`${path}/${entry.name}`);
-    }
+    for (const { name, isDirectory } of entries) if (isDirectory) walk(`${path}/${name}`);
   };
-  const mounts = [
-    ...Deno.readTextFileSync("/proc/self/mountinfo").matchAll(/ (\S+) \S+ (?:\S+ )*- cgroup2? /g),
-  ];
-  for (const [, mount = ""] of mounts) {
+  for (const hierarchy of cgroupMounts()) {
     try {
-      walk(`${mount}${node.cgroupParent}`);
+      walk(`${hierarchy}${node.cgroupParent}`);
     } catch {
-      // Not under this controller.
+      // Not under this controller, or gone meanwhile.
     }
   }
   return found;
+}
+
+function cgroupMounts(): string[] {
+  return Deno.readTextFileSync("/proc/self/mountinfo").split("\n")
+    .filter((line) => / - cgroup2? /.test(line))
+    .map((line) => line.split(" ")[4] ?? "");
 }
 
 async function leasesOf(node: NodeNames): Promise<string[]> {

@@ -180,7 +180,7 @@ export class RunningServer implements AsyncDisposable {
     const logPath = `${node.directory}/server.log`;
     const args = ["serve", "--config", node.configPath];
     args.push("--registries-conf", `${node.directory}/registries.conf`);
-    if (start.faultGate !== undefined) args.push("--fault-gate", start.faultGate);
+    if (start.faultGate !== undefined) args.push("--fault-gates", start.faultGate);
     const [program, first] = serverCommand();
     // The shell gives way to the server, so that its pid is the one that tests kill.
     const child = new Deno.Command("/bin/sh", {

@@ -1,5 +1,5 @@
 /** Pulling an image with its progress on standard error. @module */
-import { ResourceExhaustedError } from "../errors/mod.ts";
+import { FailedPreconditionError, UnavailableError } from "../errors/mod.ts";
 import type { CriClient } from "./client.ts";
 import { bytesText } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
@@ -13,74 +13,85 @@ export interface ImagePull {
   readonly signal?: AbortSignal;
 }
 
-/** What the server says of the pulls under way at {@link PULLS_PATH}. */
-interface PullReport {
-  readonly reference: string;
-  readonly layers: readonly {
-    readonly digest: string;
-    readonly sizeBytes: string;
-    readonly state: "queued" | "fetching" | "done" | "present";
-    readonly fetchedBytes?: string;
-  }[];
+/** What the server says while it pulls, line by line; the last has `image` or `error`. */
+interface PullLine {
+  readonly progress?: { readonly layers: readonly LayerReport[] };
+  readonly image?: { readonly id: string; readonly repoDigests: readonly string[] };
+  readonly error?: string;
 }
 
-/** Answers line by line, one JSON value each time that a pull of the image moves, until none does. */
-export const PULLS_PATH = "/v1/images/pulls";
+interface LayerReport {
+  readonly sizeBytes: string;
+  readonly fetchedBytes: string;
+  readonly state: "queued" | "fetching" | "done" | "present";
+}
 
-/** @returns the image's reference by digest or id */
+const PULL_PATH = "/v1/images/pull";
+
+/** @returns the image's id */
 export async function pullImage(pull: ImagePull): Promise<string> {
   const { client, image, credentials, signal } = pull;
-  const watching = new AbortController();
-  const progress = pull.quiet === true ? Promise.resolve() : showProgress(pull, watching.signal);
-  try {
-    const answer = await client.image.pullImage(
-      { image: { image }, ...(credentials === undefined ? {} : { auth: credentials }) },
-      { timeoutMs: 0, ...(signal === undefined ? {} : { signal }) },
-    );
-    return answer.imageRef;
-  } finally {
-    watching.abort();
-    await progress;
+  using progress = new ProgressLine(pull);
+  const lines = client.lines({
+    method: "POST",
+    path: `${PULL_PATH}?${new URLSearchParams({ image })}`,
+    ...(credentials === undefined
+      ? {}
+      : { body: new Blob([JSON.stringify(credentials)]).stream() }),
+    ...(signal === undefined ? {} : { signal }),
+  });
+  for await (const line of lines) {
+    const { progress: report, image: pulled, error } = JSON.parse(line) as PullLine;
+    if (error !== undefined) throw new FailedPreconditionError(error);
+    if (pulled !== undefined) return pulled.id;
+    if (report !== undefined) progress.show(report.layers);
+  }
+  throw new UnavailableError(`The server ended while it pulled ${image}`, {
+    remedy: "pull again: what has arrived is kept",
+  });
+}
+
+/** Redraws one line on a terminal; elsewhere a line each time that a layer is done. */
+class ProgressLine implements Disposable {
+  readonly #terminal: Terminal;
+  readonly #image: string;
+  readonly #quiet: boolean;
+  #done = -1;
+  #shownAt = -Infinity;
+
+  constructor({ terminal, image, quiet = false }: ImagePull) {
+    this.#terminal = terminal;
+    this.#image = image;
+    this.#quiet = quiet;
+  }
+
+  show(layers: readonly LayerReport[]): void {
+    if (this.#quiet) return;
+    const done = layers.filter(({ state }) => state === "done" || state === "present").length;
+    const moved = done !== this.#done;
+    const { interactive } = this.#terminal;
+    if (!moved && (!interactive || performance.now() - this.#shownAt < REDRAW_MS)) return;
+    this.#done = done;
+    this.#shownAt = performance.now();
+    const text = `${this.#image}: ${progressText(layers, done)}`;
+    this.#terminal.error(interactive ? `\r\x1b[K${text}` : `${text}\n`);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#terminal.interactive && this.#done >= 0) this.#terminal.error("\r\x1b[K");
   }
 }
 
-async function showProgress(pull: ImagePull, signal: AbortSignal): Promise<void> {
-  const { client, terminal, image } = pull;
-  let shown = "";
-  try {
-    const path = `${PULLS_PATH}?image=${encodeURIComponent(image)}`;
-    for await (const line of client.lines({ method: "GET", path, signal })) {
-      const text = progressText(JSON.parse(line) as PullReport);
-      if (text === shown) continue;
-      if (terminal.interactive) {
-        terminal.error(`\r\x1b[K${text}`);
-      } else {
-        terminal.error(`${text}\n`);
-      }
-      shown = text;
-    }
-  } catch (error) {
-    // Progress is a courtesy: without it the pull goes on.
-    if (error instanceof ResourceExhaustedError) terminal.error(`${error.message}\n`);
-  } finally {
-    if (terminal.interactive && shown !== "") terminal.error("\r\x1b[K");
-  }
-}
+const REDRAW_MS = 100;
 
 /** `3 of 5 layers, 12.0MB of 48.1MB` */
-function progressText({ reference, layers }: PullReport): string {
+function progressText(layers: readonly LayerReport[], done: number): string {
   let fetched = 0n;
   let total = 0n;
-  let done = 0;
-  for (const layer of layers) {
-    const size = BigInt(layer.sizeBytes);
+  for (const { state, sizeBytes, fetchedBytes } of layers) {
+    const size = BigInt(sizeBytes);
     total += size;
-    if (layer.state === "done" || layer.state === "present") {
-      done += 1;
-      fetched += size;
-    } else fetched += BigInt(layer.fetchedBytes ?? "0");
+    fetched += state === "done" || state === "present" ? size : BigInt(fetchedBytes);
   }
-  return `${reference}: ${done} of ${layers.length} layers, ${bytesText(fetched)} of ${
-    bytesText(total)
-  }`;
+  return `${done} of ${layers.length} layers, ${bytesText(fetched)} of ${bytesText(total)}`;
 }

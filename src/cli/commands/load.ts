@@ -1,4 +1,4 @@
-import { NotFoundError } from "../../errors/mod.ts";
+import { FailedPreconditionError, NotFoundError } from "../../errors/mod.ts";
 import { CLIENT_OPTIONS, type Command } from "../command.ts";
 
 /** Takes an archive as the body, or `path` of one on this node; answers one JSON line an image. */
@@ -29,16 +29,12 @@ export const load: Command = {
       ...(file === "-" ? { body: context.terminal.input() } : {}),
     });
     for await (const line of answer) {
-      const image = JSON.parse(line) as {
-        id: string;
-        repoTags?: readonly string[];
+      const { image, error } = JSON.parse(line) as {
+        image?: { id: string; repoTags: readonly string[] };
         error?: string;
       };
-      if (image.error !== undefined) {
-        context.terminal.error(`error: ${image.error}\n`);
-        return 1;
-      }
-      context.terminal.out(`${image.repoTags?.[0] ?? image.id}\n`);
+      if (error !== undefined) throw new FailedPreconditionError(error);
+      if (image !== undefined) context.terminal.out(`${image.repoTags[0] ?? image.id}\n`);
     }
     return 0;
   },

@@ -346,9 +346,9 @@ const ATTACKS: readonly Attack[] = [
 Deno.test("hostile archives change nothing on the host and leave nothing behind", async (t) => {
   await using bench = await StorageBench.open();
   const victim = new Victim(bench);
-  const before = victim.fingerprint();
   for (const attack of ATTACKS) {
     await t.step(attack.name, async () => {
+      const before = victim.fingerprint();
       const pending = bench.apply(archive(...attack.entries(victim.directory)));
       if (attack.error === undefined) {
         const chainId = await pending;
@@ -361,6 +361,7 @@ Deno.test("hostile archives change nothing on the host and leave nothing behind"
     });
   }
   await t.step("all at once, in parallel", async () => {
+    const before = victim.fingerprint();
     const results = await Promise.allSettled(
       [...ATTACKS, ...ATTACKS].map((attack, index) =>
         // A file of its own makes each archive, and so each layer, another.
@@ -420,6 +421,32 @@ Deno.test("a compression bomb is stopped by its ratio, long before its end", asy
     return true;
   });
   assert.deepEqual(await bench.leftovers(), []);
+});
+
+Deno.test("a full disk is told as such, and its space is back afterwards", async () => {
+  const directory = await Deno.makeTempDir();
+  const kernel = createLinuxKernel();
+  kernel.mount("tmpfs", directory, "tmpfs", 0n, "size=24m");
+  try {
+    await using bench = await StorageBench.open({ parent: directory });
+    const tar = archive({ path: "large", content: new Uint8Array(32 << 20) });
+    const application = await bench.application(tar, {
+      blob: new Uint8Array(gzipSync(tar)),
+      compression: "gzip",
+    });
+    const free = kernel.statfs(directory).blocksAvailable;
+    await assert.rejects(bench.store.apply(application), (error) => {
+      assert(error instanceof ResourceExhaustedError);
+      assert.match(error.message, /disk is full/);
+      return true;
+    });
+    assert.deepEqual(await bench.leftovers(), []);
+    // The database's log may have grown by a page or two.
+    assert(free - kernel.statfs(directory).blocksAvailable < 64n);
+  } finally {
+    kernel.umount2(directory, 2);
+    await Deno.remove(directory);
+  }
 });
 
 Deno.test("layers beyond the limits of entries and bytes are refused", async () => {

@@ -8,6 +8,7 @@
  * @module
  */
 import { isErrno, UnavailableError } from "../errors/mod.ts";
+import { SIGKILL } from "../sys/mod.ts";
 import type { Kernel } from "../sys/kernel.ts";
 
 /** Where the hierarchies are mounted. */
@@ -15,7 +16,6 @@ export type CgroupLayout =
   | { readonly version: 2; readonly root: string }
   | { readonly version: 1; readonly roots: readonly string[] };
 
-const SIGKILL = 9;
 const CGROUP_ROOT = "/sys/fs/cgroup";
 const RETRY_MS = 2;
 const ROUNDS_OF_MOVING = 5;

@@ -7,6 +7,7 @@ import { InternalError } from "../errors/mod.ts";
 import { type ContainerId, type JsonObject, parseContainerId } from "../model/mod.ts";
 import type { Intent } from "../state/steps.ts";
 import type { ResourceType } from "../state/journal.ts";
+import { SIGKILL } from "../sys/mod.ts";
 import type { ProcessIdentity, ProcessTable, ProcessWatcher } from "../sys/watching.ts";
 import { monitorFiles } from "./conmon_arguments.ts";
 import { readPidFile } from "./conmon.ts";
@@ -33,7 +34,6 @@ export interface RemovalPorts {
 }
 
 const KIND = "runtime-container";
-const SIGKILL = 9;
 const CGROUP_TIMEOUT_MS = 10_000;
 /** A monitor drains and syncs the log after its container's end. */
 const MONITOR_TIMEOUT_MS = 5_000;
@@ -86,14 +86,13 @@ export async function removeContainer(
 ): Promise<void> {
   const { runtime, cgroups } = ports;
   const files = monitorFiles(container.bundle);
-  if (readPidFile(files.initPidFile) === undefined) {
-    // Still being made: without its monitor, the runtime below it ends, too, and makes no more.
-    await endMonitors(container, ports, 0);
-  }
+  const halfMade = readPidFile(files.initPidFile) === undefined;
+  // Without its monitor the runtime that is still making the container ends, too, and makes no more.
+  if (halfMade) await endMonitors(container, ports, 0);
   cgroups.kill(container.cgroupPath);
   await runtime.delete(container, container.id, signal);
   await cgroups.remove(container.cgroupPath, CGROUP_TIMEOUT_MS);
-  await endMonitors(container, ports, MONITOR_TIMEOUT_MS);
+  if (!halfMade) await endMonitors(container, ports, MONITOR_TIMEOUT_MS);
   await removeFiles(container);
 }
 

@@ -16,7 +16,7 @@ import {
   NotFoundError,
   type SauropodError,
 } from "../errors/mod.ts";
-import { adoptStream } from "../sys/mod.ts";
+import { adoptStream, SIGKILL } from "../sys/mod.ts";
 import type { SpawnedProcess } from "../sys/process_runner.ts";
 import { execArguments, monitorEnvironment } from "./conmon_arguments.ts";
 import { type MonitorPorts, pipe, sendStart } from "./conmon.ts";
@@ -44,7 +44,6 @@ const FOREVER_MS = 2 ** 31 - 1;
 /** A line of one byte takes 47 in the log: so many log bytes hold the limit's worth of output. */
 const LOG_BYTES_A_BYTE = 48;
 const LOG_SLACK_BYTES = 1 << 20;
-const SIGKILL = 9;
 
 export interface ExecPorts extends MonitorPorts {
   readonly cgroups: ContainerCgroups;

@@ -14,6 +14,7 @@
 import type { ContainerId } from "../model/mod.ts";
 import type { Clock } from "../model/mod.ts";
 import { isErrno } from "../errors/mod.ts";
+import { AT_FDCWD } from "../sys/mod.ts";
 import type { Kernel } from "../sys/kernel.ts";
 import type { FileEvent, FileWatcher, ProcessWatcher } from "../sys/watching.ts";
 import { monitorFiles } from "./conmon_arguments.ts";
@@ -35,7 +36,6 @@ const UNKNOWN_EXIT_CODE = 255;
 const SIGKILL_EXIT_CODE = 137;
 /** How long a living monitor may take to drain and sync the log after the container's end. */
 const MONITOR_GRACE_MS = 30_000;
-const AT_FDCWD = -100;
 
 interface Watch {
   readonly place: ContainerPlace;

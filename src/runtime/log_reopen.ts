@@ -7,6 +7,7 @@
  * @module
  */
 import { FailedPreconditionError, isErrno, UnavailableError } from "../errors/mod.ts";
+import { AT_FDCWD, O_NONBLOCK, O_WRONLY } from "../sys/mod.ts";
 import type { Kernel } from "../sys/kernel.ts";
 import type {
   FileWatcher,
@@ -26,9 +27,6 @@ export interface LogReopenPorts {
 
 const REOPEN_TIMEOUT_MS = 10_000;
 const REOPEN_LINE = new TextEncoder().encode("2 0 0\n");
-const AT_FDCWD = -100;
-const O_WRONLY = 1;
-const O_NONBLOCK = 0o4000;
 
 /**
  * Returns when the monitor holds the file at the log path.

@@ -86,15 +86,20 @@ export class RuntimeFixture implements AsyncDisposable {
       environment: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
       ...overrides,
     };
+    const opened = OciRuntime.open(options, {
+      kernel,
+      runner: new NodeProcessRunner(),
+      files: own.use(new InotifyWatcher(kernel)),
+      processes,
+      processWatcher: own.use(new PidfdWatcher({ kernel, processes })),
+      clock: new SystemClock(),
+      log: silentLogger,
+    });
     const runtime = own.use(
-      await OciRuntime.open(options, {
-        kernel,
-        runner: new NodeProcessRunner(),
-        files: own.use(new InotifyWatcher(kernel)),
-        processes,
-        processWatcher: own.use(new PidfdWatcher({ kernel, processes })),
-        clock: new SystemClock(),
-        log: silentLogger,
+      await opened.catch(async (error: unknown) => {
+        own.dispose();
+        await Deno.remove(root, { recursive: true });
+        throw error;
       }),
     );
     const cgroupParent = `/sauropod-test-${crypto.getRandomValues(new Uint8Array(4)).toHex()}`;

@@ -23,12 +23,17 @@ import {
   userRequest,
   workingDirectory,
 } from "../oci/mod.ts";
-import { type Device, MountPropagation } from "../proto/mod.ts";
+import {
+  type ContainerConfig,
+  type Device,
+  MountPropagation,
+  NamespaceMode,
+} from "../proto/mod.ts";
 import type { ContainerUser } from "./container.ts";
 import type { BundleWriter, ContainerCreation } from "./container_create.ts";
 import type { ResolvedMount } from "./host_paths.ts";
 import type { PodLayout } from "./layout.ts";
-import { sandboxIps } from "./sandbox.ts";
+import { sandboxIps, type SandboxRecord } from "./sandbox.ts";
 
 /** Files of an image are read up to here: a real passwd file is a few kilobytes (CVE-2025-4437). */
 const IDENTITY_FILE_LIMIT_BYTES = 1024 * 1024;
@@ -131,7 +136,7 @@ export class Bundles implements BundleWriter {
   }): SpecInputs {
     const { layout, devices, node, defaults } = this.#options;
     const { record, sandbox, image } = creation;
-    const { net, ipc, uts, pid } = sandbox.namespaces;
+    const { net, ipc, uts } = sandbox.namespaces;
     const podFiles = layout.podFiles(sandbox.id);
     const privileged = record.config.linux?.securityContext?.privileged ?? false;
     return {
@@ -153,7 +158,7 @@ export class Bundles implements BundleWriter {
       mounts: creation.mounts.map(specMount),
       devices: devices.resolve(record.config.devices),
       hostDevices: privileged ? devices.all() : [],
-      namespaces: { net, ipc, uts, pid: pid === "host" ? { kind: "host" } : { kind: "container" } },
+      namespaces: { net, ipc, uts, pid: { kind: pidNamespaceOf(record.config, sandbox) } },
       cgroupPath: record.place.cgroupPath,
       node,
       defaults: defaults(sandbox.handler),
@@ -170,6 +175,13 @@ export class Bundles implements BundleWriter {
       },
     };
   }
+}
+
+/** The container's own wish counts; without one it is the pod's. */
+function pidNamespaceOf(config: ContainerConfig, sandbox: SandboxRecord): "host" | "container" {
+  const options = config.linux?.securityContext?.namespaceOptions;
+  if (options === undefined) return sandbox.namespaces.pid;
+  return options.pid === NamespaceMode.NODE ? "host" : "container";
 }
 
 function specMount({ mount, source }: ResolvedMount): SpecMountSource {

@@ -19,7 +19,12 @@ import {
   type SandboxId,
 } from "../model/mod.ts";
 import { stopSignalOf } from "../oci/mod.ts";
-import type { ContainerConfig, ContainerFilter, ContainerStatusResponse } from "../proto/mod.ts";
+import {
+  type ContainerConfig,
+  type ContainerFilter,
+  type ContainerStatusResponse,
+  NamespaceMode,
+} from "../proto/mod.ts";
 import { type ContainerRuntime, type ExecResult } from "../runtime/mod.ts";
 import type { StepRunner } from "../state/steps.ts";
 import type { Logger } from "../telemetry/mod.ts";
@@ -243,6 +248,7 @@ export class Containers implements ContainerService {
   ): Promise<void> {
     const { registry, runner, rooms, images, exits, log, assertSpace } = this.#options;
     assertSpace();
+    checkIsolation(sandbox, config);
     const image = this.#imageOf(config);
     using _hold = images.hold(image.id);
     const creation = this.#plan({ id, sandbox, config, image, requestPrint });
@@ -370,6 +376,36 @@ export class Containers implements ContainerService {
     );
     await Promise.allSettled(
       this.#creations.underWay().filter(({ id }) => ids.has(id)).map(({ result }) => result),
+    );
+  }
+}
+
+/**
+ * A container may not have more of the node than its pod was admitted with.
+ *
+ * @throws {FailedPreconditionError} it is privileged, or in the host's PID namespace, and its sandbox is not
+ */
+function checkIsolation(sandbox: SandboxRecord, config: ContainerConfig): void {
+  const wanted = config.linux?.securityContext;
+  const given = sandbox.config.linux?.securityContext;
+  const { net, ipc, pid } = sandbox.namespaces;
+  const refuse = (field: string, what: string, remedy: string): never => {
+    throw new FailedPreconditionError(`${what}, but its sandbox ${sandbox.id} is not`, {
+      id: sandbox.id,
+      field: `config.linux.security_context.${field}`,
+      remedy,
+    });
+  };
+  const privilegedSandbox = given?.privileged === true ||
+    net.kind === "host" || ipc.kind === "host" || pid === "host";
+  if (wanted?.privileged === true && !privilegedSandbox) {
+    refuse("privileged", "The container is privileged", "run the sandbox as privileged, too");
+  }
+  if (wanted?.namespaceOptions?.pid === NamespaceMode.NODE && pid !== "host") {
+    refuse(
+      "namespace_options.pid",
+      "The container is in the node's PID namespace",
+      "ask for it in the sandbox, too",
     );
   }
 }

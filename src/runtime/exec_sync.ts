@@ -37,6 +37,8 @@ export const EXEC_CGROUP_PREFIX = "sauropod-exec-";
 
 /** Killed processes that do not vanish in this time are in an uninterruptible wait. */
 const KILL_TIMEOUT_MS = 5_000;
+/** How long a monitor may take to reap a killed command and end. */
+const MONITOR_TIMEOUT_MS = 1_000;
 /** The monitor closes the output right after its report; this only guards against one that hangs. */
 const DRAIN_TIMEOUT_MS = 2_000;
 /** Longest timer; an exec without a time-out has it. */
@@ -225,7 +227,13 @@ async function finished(
   return parsed;
 }
 
-/** Ends the monitor, the runtime below it, the command and everything that it started. */
+/**
+ * Ends the command and everything that it started, the runtime and the monitor.
+ *
+ * The cgroup goes first: without it a command that is still being started cannot be, and what was
+ * killed in it is reaped by its monitor. Left to the node's init process, it would hold up the end of
+ * the container's PID namespace for as long as that takes.
+ */
 async function abandon(
   running: RunningExec | undefined,
   { place, name, context: { ports }, error }: {
@@ -235,22 +243,31 @@ async function abandon(
     readonly error: unknown;
   },
 ): Promise<void> {
-  if (running !== undefined) {
-    // The runtime dies with the monitor (its parent-death signal), so nothing joins the cgroup late.
-    try {
-      ports.kernel.kill(running.monitor.pid, SIGKILL);
-    } catch (gone) {
-      if (!isErrno(gone, "ESRCH")) throw gone;
-    }
-    await running.monitor.ended;
-  }
+  const endCgroup = () => ports.cgroups.endExecCgroup(place.cgroupPath, name, KILL_TIMEOUT_MS);
   try {
-    await ports.cgroups.endExecCgroup(place.cgroupPath, name, KILL_TIMEOUT_MS);
+    await endCgroup();
+    if (running !== undefined) await endMonitor(running.monitor, ports);
+    await endCgroup();
   } catch (cause) {
     throw new DeadlineExceededError(
       `A command in container ${place.id} was given up, but processes of it are left`,
       { id: place.id, stage: "exec", cause: new AggregateError([error, cause]) },
     );
+  }
+}
+
+async function endMonitor(monitor: SpawnedProcess, { kernel }: ExecPorts): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<true>();
+  const timer = setTimeout(resolve, MONITOR_TIMEOUT_MS, true);
+  try {
+    if (await Promise.race([monitor.ended, late]) !== true) return;
+    // The runtime dies with it by its parent-death signal.
+    kernel.kill(monitor.pid, SIGKILL);
+    await monitor.ended;
+  } catch (error) {
+    if (!isErrno(error, "ESRCH")) throw error; // it ended just then
+  } finally {
+    clearTimeout(timer);
   }
 }
 

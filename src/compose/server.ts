@@ -4,7 +4,7 @@
  * @module
  */
 import type { LoadedConfiguration } from "../config/mod.ts";
-import { CriServer, imageMethods, runtimeMethods } from "../cri/mod.ts";
+import { CriServer, imageMethods, imageTransferRoutes, runtimeMethods } from "../cri/mod.ts";
 import { type JsonObject, SystemClock } from "../model/mod.ts";
 import {
   attachmentResource,
@@ -167,7 +167,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
         version,
       }),
       image: imageMethods({ images, snapshots, clock }),
-      http: {},
+      http: imageTransferRoutes({ images, spoolDirectory: paths.incoming }),
       log,
       clock,
       receiveLimitBytes: configuration.api.grpc_max_recv_msg_size,

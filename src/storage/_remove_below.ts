@@ -1,7 +1,13 @@
 /** @module */
 import { isErrno } from "../errors/mod.ts";
-import type { Fd, Kernel } from "../sys/mod.ts";
-import { AT_REMOVEDIR, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../sys/constants.ts";
+import {
+  AT_REMOVEDIR,
+  type Fd,
+  type Kernel,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_RDONLY,
+} from "../sys/mod.ts";
 
 /**
  * Removes one name of a directory and everything below it, following no link. Every directory is opened

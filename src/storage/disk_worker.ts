@@ -1,8 +1,14 @@
 /** Worker for what may take long on our own files; see {@link DiskOperations}. @module */
 import { isErrno } from "../errors/mod.ts";
-import { AT_FDCWD, O_DIRECTORY, O_PATH, O_RDONLY, UMOUNT_NOFOLLOW } from "../sys/constants.ts";
-import { createLinuxKernel } from "../sys/linux.ts";
-import { serveWorker } from "../sys/mod.ts";
+import {
+  AT_FDCWD,
+  createLinuxKernel,
+  O_DIRECTORY,
+  O_PATH,
+  O_RDONLY,
+  serveWorker,
+  UMOUNT_NOFOLLOW,
+} from "../sys/mod.ts";
 import { removeBelow } from "./_remove_below.ts";
 import type { DiskOperations } from "./storage_operations.ts";
 import { manifestOf, type TreeManifest } from "./tree_manifest.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import { InvalidArgumentError, shown } from "../errors/mod.ts";
-import { encodePath } from "../sys/bytes_path.ts";
+import { encodePath } from "../sys/mod.ts";
 import { MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES } from "./limits.ts";
 
 /**

@@ -24,6 +24,8 @@ import {
 import {
   AT_EMPTY_PATH,
   AT_SYMLINK_NOFOLLOW,
+  type Fd,
+  type Kernel,
   O_CREAT,
   O_DIRECTORY,
   O_EXCL,
@@ -33,8 +35,7 @@ import {
   O_WRONLY,
   RESOLVE_IN_ROOT,
   RESOLVE_NO_MAGICLINKS,
-} from "../sys/constants.ts";
-import type { Fd, Kernel } from "../sys/mod.ts";
+} from "../sys/mod.ts";
 import { removeBelow } from "./_remove_below.ts";
 import { entryNames } from "./entry_path.ts";
 import { MAX_DIRECTORY_PATH_CHARS } from "./limits.ts";

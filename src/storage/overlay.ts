@@ -11,8 +11,7 @@
  */
 import { isErrno } from "../errors/mod.ts";
 import { type ContainerId, parseContainerId } from "../model/mod.ts";
-import { AT_FDCWD, AT_SYMLINK_NOFOLLOW } from "../sys/constants.ts";
-import type { Kernel } from "../sys/mod.ts";
+import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, type Kernel } from "../sys/mod.ts";
 import type { LayerStack } from "./layer_store.ts";
 import { checkOverlayPath, checkOverlayWorks, mountOverlay } from "./overlay_mount.ts";
 import type { FileSystemUsage, SnapshotRequest, Snapshots } from "./snapshots.ts";

@@ -4,8 +4,14 @@
  * @module
  */
 import { errorMessage, FailedPreconditionError, InternalError, shown } from "../errors/mod.ts";
-import { MS_NODEV, O_DIRECTORY, O_PATH, UMOUNT_NOFOLLOW } from "../sys/constants.ts";
-import type { Fd, Kernel } from "../sys/mod.ts";
+import {
+  type Fd,
+  type Kernel,
+  MS_NODEV,
+  O_DIRECTORY,
+  O_PATH,
+  UMOUNT_NOFOLLOW,
+} from "../sys/mod.ts";
 import { MAX_LAYERS } from "./limits.ts";
 
 export interface OverlayMount {

@@ -7,13 +7,14 @@
 import { InvalidArgumentError, isErrno, shown } from "../errors/mod.ts";
 import {
   AT_SYMLINK_NOFOLLOW,
+  type Fd,
+  type Kernel,
   O_DIRECTORY,
   O_NOFOLLOW,
   O_PATH,
   RESOLVE_IN_ROOT,
   RESOLVE_NO_MAGICLINKS,
-} from "../sys/constants.ts";
-import type { Fd, Kernel } from "../sys/mod.ts";
+} from "../sys/mod.ts";
 
 /** Archives go depth first: the directories of one branch and some siblings are what is asked again. */
 const KEPT_OPEN = 64;

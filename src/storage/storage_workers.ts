@@ -35,6 +35,7 @@ export class StorageWorkers implements Disposable {
       name: "The unpack worker",
       size,
       maxInFlight: STREAMS_A_THREAD,
+      maxYoungGenerationSizeMb: 2,
     });
     this.#disk = new WorkerChannel<DiskOperations>({
       url: workerUrl(import.meta.url, "./disk_worker.ts"),

@@ -4,7 +4,7 @@
  * @module
  */
 import { InvalidArgumentError, shown } from "../errors/mod.ts";
-import { decodePath } from "../sys/bytes_path.ts";
+import { decodePath } from "../sys/mod.ts";
 
 export const BLOCK_BYTES = 512;
 

@@ -6,8 +6,15 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { AT_SYMLINK_NOFOLLOW, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../sys/constants.ts";
-import type { Fd, FileStat, Kernel } from "../sys/mod.ts";
+import {
+  AT_SYMLINK_NOFOLLOW,
+  type Fd,
+  type FileStat,
+  type Kernel,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_RDONLY,
+} from "../sys/mod.ts";
 
 export interface TreeManifest {
   /** Inodes; a file with several names counts once. */

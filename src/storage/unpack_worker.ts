@@ -1,7 +1,5 @@
 /** Worker that unpacks layers; see {@link UnpackOperations}. @module */
-import { CLONE_FS } from "../sys/constants.ts";
-import { createLinuxKernel } from "../sys/linux.ts";
-import { serveWorker } from "../sys/mod.ts";
+import { CLONE_FS, createLinuxKernel, serveWorker } from "../sys/mod.ts";
 import type { UnpackOperations } from "./storage_operations.ts";
 import { unpack } from "./unpacking.ts";
 

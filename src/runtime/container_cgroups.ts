@@ -93,12 +93,6 @@ export class ContainerCgroups {
     }
   }
 
-  /** Sends SIGKILL to every process of a container and lets frozen ones run into it. */
-  kill(cgroupPath: string): void {
-    const directory = this.#killable(cgroupPath);
-    if (directory !== undefined) this.#killAll(directory);
-  }
-
   /** How often the kernel killed a process of the container for lack of memory; 0 if unknown. */
   oomKills(cgroupPath: string): number {
     const file = this.#layout.version === 2

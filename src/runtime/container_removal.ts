@@ -89,9 +89,9 @@ export async function removeContainer(
   const halfMade = readPidFile(files.initPidFile) === undefined;
   // Without its monitor the runtime that is still making the container ends, too, and makes no more.
   if (halfMade) await endMonitors(container, ports, 0);
-  cgroups.kill(container.cgroupPath);
-  await runtime.delete(container, container.id, signal);
+  // Before the runtime is asked: it looks only every 100 ms whether what it killed has ended.
   await cgroups.remove(container.cgroupPath, CGROUP_TIMEOUT_MS);
+  await runtime.delete(container, container.id, signal);
   if (!halfMade) await endMonitors(container, ports, MONITOR_TIMEOUT_MS);
   await removeFiles(container);
 }

@@ -3,6 +3,7 @@ import { isErrno } from "../errors/mod.ts";
 import {
   AT_FDCWD,
   createLinuxKernel,
+  MNT_DETACH,
   O_DIRECTORY,
   O_PATH,
   O_RDONLY,
@@ -39,8 +40,11 @@ serveWorker<DiskOperations>({
     try {
       kernel.umount2(path, UMOUNT_NOFOLLOW);
     } catch (error) {
+      // A program of the host that looks around in it must not keep a container from being removed: the
+      // mount leaves the tree now and ends when the last user does.
+      if (isErrno(error, "EBUSY")) kernel.umount2(path, UMOUNT_NOFOLLOW | MNT_DETACH);
       // EINVAL: nothing is mounted there. ENOENT: the mount point itself is gone.
-      if (!isErrno(error, "EINVAL", "ENOENT")) throw error;
+      else if (!isErrno(error, "EINVAL", "ENOENT")) throw error;
     }
   },
 });

@@ -69,3 +69,13 @@ Deno.test("the undo of a snapshot's intent removes mount and directory, of whate
   }
   assert.throws(() => type.parse({ containerId: "../../etc" }), /names no container/);
 });
+
+Deno.test("remove() succeeds while a program of the host has a file of the snapshot open", async () => {
+  await using bench = await StorageBench.open();
+  const containerId = newContainerId();
+  const rootfs = await bench.snapshots.prepare({ containerId, top: null });
+  using _file = await Deno.open(`${rootfs}/file`, { write: true, create: true });
+  await bench.snapshots.remove(containerId);
+  assert.deepEqual(await bench.snapshots.list(), []);
+  assert(!(await Deno.readTextFile("/proc/self/mountinfo")).includes(containerId));
+});

@@ -329,6 +329,19 @@ async function filesThatWouldApply(
         `${policies.slice(0, 3).join(", ")}, and policies by namespace are not built`,
     });
   }
+  const profile = runtime.seccomp_profile;
+  const slash = profile.lastIndexOf("/");
+  if (
+    profile !== "" &&
+    !(await node.list(profile.slice(0, slash) || "/")).includes(profile.slice(slash + 1))
+  ) {
+    // CRI-O falls back to another profile, which then is not the one that was chosen.
+    notices.push({
+      level: "error",
+      key: "runtime.seccomp_profile",
+      message: `runtime.seccomp_profile: there is no file ${shown(profile)}`,
+    });
+  }
   for (const directory of runtime.hooks_dir) {
     const hooks = (await node.list(directory)).filter((name) => name.endsWith(".json"));
     if (hooks.length === 0) continue;

@@ -197,6 +197,7 @@ Deno.test("loadConfiguration() stops the start for trust, isolation and placemen
       ["runtime.cgroup_manager", [["cgroup-manager", ["systemd"]]]],
       ["runtime.infra_ctr_cpuset", [["infra-ctr-cpuset", ["0-1"]]]],
       ["runtime.privileged_seccomp_profile", [["privileged-seccomp-profile", ["/x.json"]]]],
+      ["runtime.seccomp_profile", [["seccomp-profile", ["/etc/absent.json"]]]],
       ["api.stream_enable_tls", [["stream-enable-tls", ["true"]]]],
       ["storage_driver", [["storage-driver", ["btrfs"]]]],
     ] as [string, [string, string[]][]][]

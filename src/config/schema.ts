@@ -340,18 +340,15 @@ export const RUNTIME = {
       env: ["CONTAINER_SELINUX"],
     }),
   ),
-  seccomp_profile: refused(
-    "seccomp profiles from a file are not built",
-    text({
-      default: "",
-      meaning: "Seccomp profile of containers that ask for RuntimeDefault.",
-      allowed: "absolute path; empty for the built-in one",
-      check: absoluteOrEmpty,
-      flags: ["seccomp-profile"],
-      env: ["CONTAINER_SECCOMP_PROFILE"],
-      reload: "sighup",
-    }),
-  ),
+  seccomp_profile: text({
+    default: "",
+    meaning: "Seccomp profile of containers that ask for RuntimeDefault.",
+    allowed: "absolute path of an existing file; empty for the distribution's or the built-in one",
+    check: absoluteOrEmpty,
+    flags: ["seccomp-profile"],
+    env: ["CONTAINER_SECCOMP_PROFILE"],
+    reload: "sighup",
+  }),
   privileged_seccomp_profile: refused(
     "privileged containers run without seccomp",
     text({
@@ -959,14 +956,14 @@ export const IMAGE = {
       reload: "sighup",
     }),
   ),
-  pinned_images: later(list({
+  pinned_images: list({
     default: [],
     meaning: "Images that garbage collection leaves alone.",
     allowed: "names, prefix*, *word*",
     flags: ["pinned-images"],
     env: ["CONTAINER_PINNED_IMAGES"],
     reload: "sighup",
-  })),
+  }),
   signature_policy: text({
     default: "",
     meaning: "Which images may be used.",

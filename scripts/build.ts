@@ -108,8 +108,8 @@ async function compile(output: string): Promise<boolean> {
   const { success, stderr } = await command.output();
   if (!success) {
     const lines = new TextDecoder().decode(stderr).trim().split("\n");
-    const reason = lines.find((line) => line.startsWith("error:")) ?? lines.at(-1);
-    console.log(`deno compile is not possible here: ${reason}`);
+    const reason = lines.find((line) => /^\s+1: /.test(line)) ?? lines.at(-1) ?? "";
+    console.log(`deno compile is not possible here: ${reason.replace(/^\s*1: /, "")}`);
     return false;
   }
   await Deno.rename(temporary, output);

@@ -20,6 +20,8 @@ export interface FaultyRegistryOptions {
     readonly credentials?: { readonly username: string; readonly password: string };
     readonly expiresSeconds?: number;
   };
+  /** Speaks HTTPS with these, in PEM. */
+  readonly tls?: { readonly cert: string; readonly key: string };
 }
 
 export class FaultyRegistry implements AsyncDisposable {
@@ -45,6 +47,7 @@ export class FaultyRegistry implements AsyncDisposable {
         port: 0,
         onListen() {},
         onError: () => new Response("", { status: 500 }),
+        ...options.tls,
       },
       (request) => this.#answer(request),
     );

@@ -290,3 +290,56 @@ Deno.test("layers go on at the next endpoint when a mirror breaks off", async ()
   assert.equal((await bench.pull(`${registry.address}/app:v1`)).id, IMAGE.id);
   assert(mirror.count("/blobs/") >= 2);
 });
+
+Deno.test("Images.pull() trusts a registry's certificate by its folder in certs.d, and no other", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const tls = await certificate(folder);
+    await using registry = await startRegistry();
+    await registry.push("app", "v1", IMAGE);
+    await using front = new FaultyRegistry(registry, { tls });
+    const name = `${front.address}/app:v1`;
+    await using bench = await ImageBench.open({ certsDirectories: [`${folder}/certs.d`] });
+    await assert.rejects(
+      () => bench.pull(name),
+      (error: unknown) =>
+        error instanceof FailedPreconditionError && /certificate/i.test(error.message) &&
+        error.details.remedy!.includes("certs.d"),
+    );
+    await Deno.mkdir(`${folder}/certs.d/${front.address}`, { recursive: true });
+    await Deno.copyFile(`${folder}/ca.crt`, `${folder}/certs.d/${front.address}/ca.crt`);
+    assert.equal((await bench.pull(name)).id, IMAGE.id);
+    assert.equal(front.count("/blobs/"), 3);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("Images.pull() speaks no plain HTTP unless the registry is insecure", async () => {
+  await using registry = await startRegistry();
+  await registry.push("app", "v1", IMAGE);
+  await using front = new FaultyRegistry(registry);
+  await using bench = await ImageBench.open();
+  await assert.rejects(() => bench.pull(`${front.address}/app:v1`), UnavailableError);
+  assert.deepEqual(front.requests, []);
+});
+
+/** A CA in `ca.crt`, and a server certificate for 127.0.0.1 that it signed. */
+async function certificate(folder: string): Promise<{ cert: string; key: string }> {
+  const openssl = async (...args: string[]) => {
+    const done = await new Deno.Command("openssl", { args, cwd: folder, stderr: "piped" }).output();
+    assert(done.success, new TextDecoder().decode(done.stderr));
+  };
+  const ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
+  await openssl("req", "-x509", ...ec, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=ca");
+  await openssl("req", ...ec.slice(0, 5), "-keyout", "s.key", "-out", "s.csr", "-subj", "/CN=s");
+  await Deno.writeTextFile(`${folder}/ext`, "subjectAltName=IP:127.0.0.1\n");
+  await openssl(
+    ...["x509", "-req", "-in", "s.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"],
+    ...["-out", "s.crt", "-days", "2", "-extfile", "ext"],
+  );
+  return {
+    cert: await Deno.readTextFile(`${folder}/s.crt`),
+    key: await Deno.readTextFile(`${folder}/s.key`),
+  };
+}

@@ -6,12 +6,21 @@ Deno.test("quantile() takes the nearest rank", () => {
   assert.equal(quantile([1, 2, 3, 4], 0.99), 4);
 });
 
-Deno.test("Figures.table() shows the ratio of the medians to the reference", () => {
+Deno.test("Figures.table() shows the median of the rounds' ratios", () => {
   const figures = new Figures();
-  figures.add("row", "ours", 5);
-  figures.add("row", "theirs", 10);
+  for (const [round, theirs] of [[1, 10], [2, 20], [3, 1000]] as const) {
+    figures.round = round;
+    figures.add("row", "ours", 5);
+    figures.add("row", "theirs", theirs);
+  }
   assert.match(
-    figures.table(["ours", "theirs"], "theirs"),
-    /\| row \| 5\.0 \/ 5\.0 \| 10\.0 \/ 10\.0 \| 0\.50 \|/,
+    figures.table(["ours", "theirs"]),
+    /\| row \| 5\.00 \| 20\.0 \| 0\.25 \|/,
   );
+});
+
+Deno.test("Figures.table() shows what only one peer has", () => {
+  const figures = new Figures();
+  figures.add("row", "ours", 500);
+  assert.match(figures.table(["ours", "theirs"]), /\| row \| 500 \| - \| - \|/);
 });

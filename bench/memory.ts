@@ -1,24 +1,30 @@
 /** Memory of a runtime and its monitors, as the kernel shares it out. @module */
+import type { PeerProcess } from "./peer.ts";
 
-/** Sum of the proportional set sizes of a process and of all of a name whose command line names the folder, in MiB. */
-export async function proportionalMiB(
-  pid: number,
-  monitorName: string,
-  mark: string,
-): Promise<number> {
-  let kib = await pssOf(pid);
+export interface Memory {
+  readonly serverMiB: number;
+  readonly monitorsMiB: number;
+  readonly monitors: number;
+}
+
+/** Sums of the proportional set sizes of a server and of its monitors or shims. */
+export async function memoryOf({ pid, monitorName, mark }: PeerProcess): Promise<Memory> {
+  let kib = 0;
+  let monitors = 0;
   for await (const entry of Deno.readDir("/proc")) {
     const other = Number(entry.name);
     if (!Number.isInteger(other) || other === pid) continue;
     try {
       const line = await Deno.readTextFile(`/proc/${other}/cmdline`);
       const [program = ""] = line.split("\0");
-      if (program.endsWith(monitorName) && line.includes(mark)) kib += await pssOf(other);
+      if (!program.endsWith(monitorName) || !line.includes(mark)) continue;
+      kib += await pssOf(other);
+      monitors++;
     } catch {
       // It has ended meanwhile.
     }
   }
-  return kib / 1024;
+  return { serverMiB: await pssOf(pid) / 1024, monitorsMiB: kib / 1024, monitors };
 }
 
 async function pssOf(pid: number): Promise<number> {

@@ -1,75 +1,116 @@
-/** A runtime that is measured, and how its process is begun and ended. @module */
-
-export interface PeerOptions {
-  readonly bridge: string;
-  /** `10.88.0.0/16` */
-  readonly subnet: string;
-  /** Image of the sandbox container, for runtimes that need one. */
-  readonly pauseImage: string;
-}
+/** A runtime that is measured, and what its processes have in common. @module */
+import { connectCri, type CriClient } from "../tests/support/cri_client.ts";
+import { endLeftovers, type NodeNames } from "../tests/support/residue.ts";
 
 export interface Peer extends AsyncDisposable {
   readonly name: string;
-  readonly socket: string;
+  /** How it was started, for the document. */
+  readonly description: string;
+  readonly client: CriClient;
+  /** Folder for the logs of pods. */
+  readonly logDir: string;
+  /** Every pod goes below it. */
+  readonly cgroupParent: string;
+  /** Of a runtime that was started here; memory and restarts can be measured. */
+  readonly process?: PeerProcess;
+  /** Database of its containers, where we know how to write it. */
+  readonly records?: string;
+}
+
+export interface PeerProcess {
   readonly pid: number;
   /** Program name of its monitors or shims, whose memory counts. */
   readonly monitorName: string;
-  readonly directory: string;
-  readonly bridge: string;
-  /** Settles when it ends, wanted or not. */
-  readonly ended: Promise<unknown>;
+  /** What their command lines contain. */
+  readonly mark: string;
+  /** kill -9, then a new process; resolves at once, without waiting for an answer. */
+  restart(): Promise<void>;
+  /** An orderly end, `meanwhile`, and a new process that answers. */
+  restartAfter(meanwhile: () => Promise<void>): Promise<void>;
 }
 
-export async function cniConfig(
+/** The CNI chain of every peer: bridge with host-local addresses, then portmap. */
+export async function writeCniConfig(
   folder: string,
-  bridge: string,
-  subnet: string,
-  leases: string,
+  { bridge, subnet, leases }: {
+    readonly bridge: string;
+    readonly subnet: string;
+    readonly leases: string;
+  },
 ): Promise<void> {
+  const ipam = {
+    type: "host-local",
+    dataDir: leases,
+    ranges: [[{ subnet }]],
+    routes: [{ dst: "0.0.0.0/0" }],
+  };
   await Deno.writeTextFile(
     `${folder}/10-bench.conflist`,
     JSON.stringify({
       cniVersion: "1.0.0",
-      name: "bench",
+      name: bridge,
       plugins: [
-        {
-          type: "bridge",
-          bridge,
-          isGateway: true,
-          ipMasq: false,
-          ipam: {
-            type: "host-local",
-            dataDir: leases,
-            ranges: [[{ subnet }]],
-            routes: [{ dst: "0.0.0.0/0" }],
-          },
-        },
+        { type: "bridge", bridge, isGateway: true, ipMasq: false, ipam },
         { type: "portmap", capabilities: { portMappings: true } },
       ],
     }),
   );
 }
 
-/** Ends a peer's process and takes its mounts, bridge and folder away. */
-export async function ended(
-  child: Deno.ChildProcess,
-  directory: string,
-  bridge: string,
-): Promise<void> {
-  try {
-    child.kill("SIGTERM");
-  } catch {
-    // It has ended already.
-  }
-  await child.status;
-  const mounts = Deno.readTextFileSync("/proc/self/mountinfo").split("\n")
-    .map((line) => line.split(" ")[4] ?? "")
-    .filter((path) => path.startsWith(`${directory}/`));
-  for (const path of mounts.reverse()) await run("umount", "-l", path);
-  await run("ip", "link", "delete", bridge);
-  await Deno.remove(directory, { recursive: true });
+/** A runtime that runs already, named on the command line. */
+export function namedEndpoint(text: string, logDir: string): Peer {
+  const at = text.indexOf("=");
+  if (at < 1) throw new Error(`--endpoint ${text} is not NAME=SOCKET`);
+  const socket = text.slice(at + 1).replace(/^unix:(\/\/)?/, "");
+  const client = connectCri(socket);
+  return {
+    name: text.slice(0, at),
+    description: `the runtime that answers on ${socket}`,
+    client,
+    logDir,
+    cgroupParent: `/sauropod-bench-${Deno.pid}-named`,
+    [Symbol.asyncDispose](): Promise<void> {
+      client[Symbol.dispose]();
+      return Promise.resolve();
+    },
+  };
 }
 
-async function run(program: string, ...args: string[]): Promise<void> {
-  await new Deno.Command(program, { args, stdout: "null", stderr: "null" }).output();
+/** Resolves once Version is answered. @throws the process ended, with the end of its log */
+export async function answering(
+  client: CriClient,
+  process: { readonly status: Promise<unknown> },
+  logPath: string,
+): Promise<void> {
+  let ended = false;
+  void process.status.then(() => ended = true);
+  for (;;) {
+    try {
+      await client.runtime.version({}, { timeoutMs: 1000 });
+      return;
+    } catch {
+      if (ended) throw new Error(`it ended: ${(await Deno.readTextFile(logPath)).slice(-2000)}`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+}
+
+/** Where libcni keeps the results of ADD for everyone. */
+const CACHED_RESULTS = "/var/lib/cni/results";
+
+/** Takes away whatever a peer left: processes, cgroups, mounts, bridge, cached results, files. */
+export async function takeAway(names: NodeNames): Promise<void> {
+  await endLeftovers(names);
+  for (const { name } of entriesOf(CACHED_RESULTS)) {
+    if (name.startsWith(`${names.bridge}-`)) await Deno.remove(`${CACHED_RESULTS}/${name}`);
+  }
+  await Deno.remove(names.directory, { recursive: true });
+}
+
+function entriesOf(folder: string): Deno.DirEntry[] {
+  try {
+    return [...Deno.readDirSync(folder)];
+  } catch {
+    return [];
+  }
 }

@@ -16,7 +16,7 @@ import {
 } from "../network/mod.ts";
 import { OciRuntime } from "../runtime/mod.ts";
 import { type FaultGates, recover, SpaceReserve } from "../state/mod.ts";
-import { detectNodeFacts, lockDirectory } from "../sys/mod.ts";
+import { detectNodeFacts, lockDirectory, sealDescriptors } from "../sys/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { POD_DEADLINES } from "../pod/mod.ts";
 import { openImages } from "./images.ts";
@@ -171,6 +171,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       log,
       clock,
       receiveLimitBytes: configuration.api.grpc_max_recv_msg_size,
+      sealDescriptors: () => sealDescriptors(machine.kernel),
       sendLimitBytes: configuration.api.grpc_max_send_msg_size,
     }),
   );

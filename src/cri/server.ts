@@ -27,6 +27,11 @@ export interface CriServerOptions {
   /** Asked before each call; all are served if it is left out. */
   readonly readiness?: Readiness;
   readonly observer?: CallObserver;
+  /**
+   * Makes the descriptors of this process close-on-exec: Deno's listening socket is not, and a
+   * monitor that inherits it would answer for a server that has died.
+   */
+  readonly sealDescriptors?: () => void;
   /** Largest request; 16 MiB, or less if configured so. */
   readonly receiveLimitBytes?: number;
   /** Largest answer; 80 MiB unless configured otherwise. */
@@ -83,7 +88,7 @@ export class CriServer implements AsyncDisposable {
         http: (connection) => http.emit("connection", connection),
       });
     });
-    const listening = await listenAt(net, socketPath(options.listen));
+    const listening = await listenAt(net, socketPath(options.listen), options.sealDescriptors);
     options.log.info("Serving the Container Runtime Interface", { path: listening.path });
     return new CriServer({ grpc, net, listening, sockets, log: options.log });
   }

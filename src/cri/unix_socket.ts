@@ -29,12 +29,17 @@ export interface ListeningPath extends AsyncDisposable {
  * Makes `server` listen at `path`: missing directories with mode 0700, the socket with 0660. Nobody
  * can connect before the mode is right, and there is no moment without a socket at the path.
  *
+ * @param onBound called as soon as the socket's descriptor exists, before anything else can run
  * @throws {InvalidArgumentError} the path is relative or too long for a socket
  * @throws {FailedPreconditionError} another server answers there, or something else than a socket
  *   stands there
  * @throws {UnavailableError} the directory or the socket could not be made
  */
-export async function listenAt(server: Server, path: string): Promise<ListeningPath> {
+export async function listenAt(
+  server: Server,
+  path: string,
+  onBound: () => void = () => {},
+): Promise<ListeningPath> {
   checkPath(path);
   const directory = dirname(path);
   try {
@@ -43,7 +48,7 @@ export async function listenAt(server: Server, path: string): Promise<ListeningP
     using lock = await Deno.open(directory);
     await lock.lock(true);
     await refuseLiving(path);
-    return await bind(server, path, directory);
+    return await bind(server, path, { directory, onBound });
   } catch (error) {
     if (error instanceof FailedPreconditionError) throw error;
     throw new UnavailableError(`Could not listen at ${path}: ${errorMessage(error)}`, {
@@ -84,7 +89,11 @@ function checkPath(path: string): void {
 }
 
 /** Bound in a directory that only we can enter, and moved to its place when its mode is right. */
-async function bind(server: Server, path: string, directory: string): Promise<ListeningPath> {
+async function bind(
+  server: Server,
+  path: string,
+  { directory, onBound }: { readonly directory: string; readonly onBound: () => void },
+): Promise<ListeningPath> {
   // Short, so that a path that fits a socket's address fits it here too.
   const nursery = `${directory}/.${crypto.randomUUID().slice(0, 5)}`;
   await Deno.mkdir(nursery, { mode: DIRECTORY_MODE });
@@ -96,7 +105,9 @@ async function bind(server: Server, path: string, directory: string): Promise<Li
         server.off("error", reject);
         resolve();
       });
+      onBound();
     });
+    onBound();
     await Deno.chmod(newborn, SOCKET_MODE);
     const { ino } = await Deno.lstat(newborn);
     await Deno.rename(newborn, path);

@@ -63,6 +63,7 @@ root = "/data"
 [crio.runtime]
 default_runtime = "runc"
 cgroup_manager = "cgroupfs"
+conmon_cgroup = "pod"
 No_Pivot = true
 [crio.runtime.runtimes.runc]
 runtime_path = "/usr/bin/runc"
@@ -80,7 +81,10 @@ pause_image = "registry.k8s.io/pause:3.9"
     assert.equal(configuration.runtime.no_pivot, true);
     assert.deepEqual(Object.keys(configuration.runtime.runtimes), ["runc"]);
     assert.deepEqual(loaded.sources.get("root"), { kind: "file", name: configPath });
-    assert.deepEqual(loaded.notices.map((notice) => notice.key), ["image.pause_image"]);
+    assert.deepEqual(loaded.notices.map((notice) => [notice.level, notice.key]), [
+      ["warning", "runtime.conmon_cgroup"],
+      ["warning", "image.pause_image"],
+    ]);
     assertUsable(loaded);
   });
 });

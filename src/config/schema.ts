@@ -301,7 +301,8 @@ export const RUNTIME = {
       meaning: "Cgroup of the monitors.",
       allowed: "pod, a slice, or empty",
       deprecated: "set monitor_cgroup of the handler",
-      harmless: ["system.slice"],
+      // CRI-O demands "pod" with cgroupfs, and moves the monitor only when the pod has a CPU set.
+      harmless: ["pod", "system.slice"],
       flags: ["conmon-cgroup"],
       env: ["CONTAINER_CONMON_CGROUP"],
     }),

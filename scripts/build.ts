@@ -18,7 +18,8 @@ const { values } = parseArgs({
 });
 
 const CACHE = ".cache/build";
-const BUNDLE = `${CACHE}/bundle`;
+/** Of this build alone: two may run at once. */
+const BUNDLE = `${CACHE}/bundle-${Deno.pid}`;
 
 /** Small young generation, bounded old one: what the server keeps is in SQLite, not on the heap. */
 const V8_FLAGS = "--max-semi-space-size=2,--max-old-space-size=256";
@@ -65,7 +66,6 @@ async function workers(): Promise<string[]> {
 }
 
 async function bundle(entry: string, workers: readonly string[]): Promise<void> {
-  await Deno.remove(BUNDLE, { recursive: true }).catch(() => {});
   await Deno.mkdir(BUNDLE, { recursive: true });
   const sources: readonly (readonly [source: string, name: string])[] = [
     [entry, "main.js"],
@@ -166,14 +166,15 @@ async function compressedRuntime(): Promise<Uint8Array<ArrayBuffer>> {
   const cached = await Deno.readFile(path).catch(() => undefined);
   if (cached !== undefined) return cached;
   const { stdout } = await run("gzip", ["-n", "-6", "-c", Deno.execPath()], "piped");
-  await Deno.writeFile(`${path}.new`, stdout);
-  await Deno.rename(`${path}.new`, path);
+  const temporary = `${path}.${Deno.pid}`;
+  await Deno.writeFile(temporary, stdout);
+  await Deno.rename(temporary, path);
   return stdout;
 }
 
 /** Of the same bytes for the same sources. */
 async function packedBundle(): Promise<Uint8Array<ArrayBuffer>> {
-  const tar = `${CACHE}/bundle.tar`;
+  const tar = `${BUNDLE}.tar`;
   await run("tar", [
     "--create",
     `--file=${tar}`,
@@ -213,4 +214,10 @@ function baseName(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1);
 }
 
-await build();
+try {
+  await build();
+} finally {
+  for (const path of [BUNDLE, `${BUNDLE}.tar`]) {
+    await Deno.remove(path, { recursive: true }).catch(() => {});
+  }
+}

@@ -50,7 +50,8 @@ if [ ! -x "$folder/sauropod" ]; then
   mv -T "$unpacking" "$folder" 2>/dev/null || [ -x "$folder/sauropod" ] || fail "Cannot make $folder"
   rm -rf "$unpacking"
   trap - EXIT HUP INT TERM
-  # Earlier versions that no process runs from.
+  # What killed starts left, and earlier versions that no process runs from.
+  find "$base" -maxdepth 1 -name '.unpacking.*' -mmin +10 -exec rm -rf {} +
   for old in "$base"/[0-9a-f]*; do
     [ "$old" = "$folder" ] || [ ! -d "$old" ] ||
       ls -l /proc/[0-9]*/exe 2>/dev/null | grep -qF " $old/" || rm -rf "$old"

@@ -1,0 +1,163 @@
+/** The command line against a real server: pods from a manifest, their output, their end. */
+import assert from "node:assert/strict";
+import { busyboxImage, dockerArchive } from "../integration/test_images.ts";
+import { serverCommand, TestNode } from "../support/test_node.ts";
+
+interface Result {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs a command of the command line to its end; `stdin` is its input. */
+async function sauropod(
+  node: TestNode,
+  args: readonly string[],
+  stdin?: string | Uint8Array,
+): Promise<Result> {
+  const child = spawn(node, args);
+  const writer = child.stdin.getWriter();
+  if (stdin !== undefined) {
+    await writer.write(typeof stdin === "string" ? new TextEncoder().encode(stdin) : stdin);
+  }
+  await writer.close();
+  const { code, stdout, stderr } = await child.output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, out: text(stdout), err: text(stderr) };
+}
+
+function spawn(node: TestNode, args: readonly string[]): Deno.ChildProcess {
+  const [program, first] = serverCommand();
+  return new Deno.Command(program, {
+    args: [...first, ...args],
+    env: { SAUROPOD_ENDPOINT: node.socket, NO_COLOR: "1" },
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+}
+
+async function withImage(body: (node: TestNode) => Promise<void>): Promise<void> {
+  await using node = await TestNode.make();
+  await node.start();
+  const archive = dockerArchive([{
+    image: busyboxImage({ config: { Env: ["PATH=/bin"] } }),
+    tags: ["docker.io/library/bb:1"],
+  }]);
+  const loaded = await sauropod(node, ["load"], archive);
+  assert.equal(loaded.out, "docker.io/library/bb:1\n", loaded.err);
+  await body(node);
+  assert.deepEqual(await node.residue(), []);
+}
+
+const POD = `
+apiVersion: v1
+kind: Pod
+metadata: { name: web, namespace: shop }
+spec:
+  restartPolicy: Never
+  volumes: [{ name: data, emptyDir: {} }]
+  containers:
+  - name: main
+    image: bb:1
+    command: [sh, -c, 'echo hello $(WHO); echo oops >&2; echo written > /data/x; exit 3']
+    env: [{ name: WHO, value: world }]
+    volumeMounts: [{ name: data, mountPath: /data }]
+    resources: { limits: { memory: 32Mi } }
+  - name: side
+    image: bb:1
+    command: [sh, -c, 'until [ -s /data/x ]; do sleep 0.05; done; cat /data/x']
+    volumeMounts: [{ name: data, mountPath: /data }]
+`;
+
+Deno.test("play shows what the containers write and passes the exit status on", async () => {
+  await withImage(async (node) => {
+    const played = await sauropod(node, ["play", "--wait", "--rm", "-"], POD);
+    assert.deepEqual(played.out.trim().split("\n").sort(), ["main: hello world", "side: written"]);
+    assert.equal(played.err, "main: oops\n");
+    assert.equal(played.code, 3);
+    const { out } = await sauropod(node, ["pods", "-q"]);
+    assert.equal(out, "");
+  });
+});
+
+Deno.test("a played pod can be looked at, and play --down takes it away with its volumes", async () => {
+  await withImage(async (node) => {
+    const long = POD.replace("exit 3", "sleep 1000");
+    const played = await sauropod(node, ["play", "-"], long);
+    assert.match(played.out, /^shop\/web [0-9a-f]{13} 10\./, played.err);
+    const again = await sauropod(node, ["play", "-"], long);
+    assert.match(again.err, /runs already.*\n {2}take it away with play --down/);
+    assert.equal(again.code, 1);
+
+    const listed = JSON.parse((await sauropod(node, ["ps", "-o", "json"])).out);
+    const { id } = listed.containers.find((one: { metadata: { name: string } }) =>
+      one.metadata.name === "main"
+    );
+    const exec = await sauropod(node, ["exec", id.slice(0, 5), "sh", "-c", "cat /data/x; exit 5"]);
+    assert.deepEqual([exec.out, exec.code], ["written\n", 5]);
+    const logs = await sauropod(node, ["logs", "-t", "main"]);
+    assert.match(logs.out, /^\d{4}-\d\d-\d\dT\S+ hello world\n$/);
+    const inspected = JSON.parse((await sauropod(node, ["inspect", "web"])).out);
+    assert.equal(inspected.kind, "pod");
+
+    const removed = await sauropod(node, ["play", "--down", "-"], long);
+    assert.match(removed.out, /^shop\/web [0-9a-f]{13} removed\n$/);
+    const volumes = [...Deno.readDirSync(`${node.socket.replace(/[^/]*$/, "")}play`)];
+    assert.deepEqual(volumes, []);
+  });
+});
+
+Deno.test("an interrupted run takes its pod away", async () => {
+  await withImage(async (node) => {
+    const child = spawn(node, ["run", "bb:1", "sh", "-c", "echo started; sleep 1000"]);
+    const reader = child.stdout.getReader();
+    await reader.read();
+    reader.releaseLock();
+    child.kill("SIGINT");
+    await child.stdin.close();
+    const { code } = await child.output();
+    assert.equal(code, 130);
+    assert.equal((await sauropod(node, ["pods", "-q"])).out, "");
+  });
+});
+
+Deno.test("run passes arguments untouched, and its container's exit status on", async () => {
+  await withImage(async (node) => {
+    const args = [
+      "run",
+      "--rm",
+      "-e",
+      "A=$(B)$",
+      "bb:1",
+      "sh",
+      "-c",
+      'echo "$A $@"; exit 7',
+      "-",
+      "-x",
+    ];
+    const { code, out } = await sauropod(node, args);
+    assert.deepEqual([out, code], ["$(B)$ -x\n", 7]);
+  });
+});
+
+Deno.test("what cannot be done is said with the next step, and exits with a status other than 0", async () => {
+  await using node = await TestNode.make();
+  const unserved = await sauropod(node, ["pods"]);
+  assert.match(unserved.err, /^error: No server answers on .*\n {2}start it with sauropod serve/);
+  await node.start();
+  for (
+    const [args, message, status] of [
+      [["logs", "nothing"], /There is no container "nothing"\n {2}see sauropod ps -a/, 1],
+      [["rmi", "nothing"], /There is no image "nothing"/, 1],
+      [["frobnicate"], /There is no command "frobnicate"/, 2],
+      [["pods", "--frob"], /Unknown option '--frob'/, 2],
+      [["load", "/nonexistent"], /there is no such file/, 1],
+      [["play", "-"], /holds no pod/, 1],
+    ] as const
+  ) {
+    const { err, code } = await sauropod(node, args, "");
+    assert.match(err, message);
+    assert.equal(code, status, args.join(" "));
+  }
+});

@@ -128,6 +128,8 @@ export function openPods(
         devices: hostDevices(machine.kernel),
         node: options.node,
         defaults: (handler) => specDefaults(configuration, handlers[handler]),
+        defaultAnnotations: (handler) => handlers[handler]?.default_annotations ?? {},
+        storageRoot: paths.root,
         seccomp: options.seccomp,
       }),
       logs: new ContainerLogs(layout),

@@ -6,6 +6,7 @@
  */
 import {
   buildSpec,
+  checkedPropagation,
   completedGroup,
   completedPasswd,
   type DeviceNode,
@@ -64,6 +65,10 @@ export interface BundleOptions {
   readonly devices: HostDevices;
   readonly node: NodeFacts;
   readonly defaults: (handler: string) => SpecDefaults;
+  /** `default_annotations` of a handler: for pods that lack them. */
+  readonly defaultAnnotations: (handler: string) => Readonly<Record<string, string>>;
+  /** Below it mounts come and go: a host path that contains it is never mounted privately. */
+  readonly storageRoot: string;
   readonly seccomp: SeccompProfiles;
 }
 
@@ -128,13 +133,31 @@ export class Bundles implements BundleWriter {
     };
   }
 
+  #mounts(resolved: readonly ResolvedMount[]): SpecMountSource[] {
+    if (resolved.length === 0) return [];
+    const mountinfo = Deno.readTextFileSync("/proc/self/mountinfo");
+    return resolved.map(({ mount, source }, index) => ({
+      containerPath: mount.containerPath,
+      hostPath: source,
+      readonly: mount.readonly,
+      recursiveReadOnly: mount.recursiveReadOnly,
+      propagation: checkedPropagation({
+        mountinfo,
+        hostPath: source,
+        propagation: propagationName(mount.propagation),
+        storageRoot: this.#options.storageRoot,
+        field: `config.mounts[${index}]`,
+      }),
+    }));
+  }
+
   #inputs({ creation, user, files, seccomp }: {
     readonly creation: ContainerCreation;
     readonly user: ResolvedUser;
     readonly files: Pick<SpecFiles, "passwd" | "group">;
     readonly seccomp: SpecInputs["seccomp"];
   }): SpecInputs {
-    const { layout, devices, node, defaults } = this.#options;
+    const { layout, devices, node, defaults, defaultAnnotations } = this.#options;
     const { record, sandbox, image } = creation;
     const { net, ipc, uts } = sandbox.namespaces;
     const podFiles = layout.podFiles(sandbox.id);
@@ -143,7 +166,10 @@ export class Bundles implements BundleWriter {
       containerId: record.id,
       sandboxId: sandbox.id,
       container: record.config,
-      sandbox: sandbox.config,
+      sandbox: {
+        ...sandbox.config,
+        annotations: { ...defaultAnnotations(sandbox.handler), ...sandbox.config.annotations },
+      },
       image: image.config,
       user,
       rootfs: creation.rootfs,
@@ -155,7 +181,7 @@ export class Bundles implements BundleWriter {
         shm: ipc.kind === "host" ? "/dev/shm" : podFiles.shm,
         ...files,
       },
-      mounts: creation.mounts.map(specMount),
+      mounts: this.#mounts(creation.mounts),
       devices: devices.resolve(record.config.devices),
       hostDevices: privileged ? devices.all() : [],
       namespaces: { net, ipc, uts, pid: { kind: pidNamespaceOf(record.config, sandbox) } },
@@ -182,16 +208,6 @@ function pidNamespaceOf(config: ContainerConfig, sandbox: SandboxRecord): "host"
   const options = config.linux?.securityContext?.namespaceOptions;
   if (options === undefined) return sandbox.namespaces.pid;
   return options.pid === NamespaceMode.NODE ? "host" : "container";
-}
-
-function specMount({ mount, source }: ResolvedMount): SpecMountSource {
-  return {
-    containerPath: mount.containerPath,
-    hostPath: source,
-    readonly: mount.readonly,
-    recursiveReadOnly: mount.recursiveReadOnly,
-    propagation: propagationName(mount.propagation),
-  };
 }
 
 function propagationName(propagation: MountPropagation): SpecMountSource["propagation"] {

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { errorMessage, SauropodError } from "../errors/mod.ts";
+import { errorMessage, InvalidArgumentError, SauropodError } from "../errors/mod.ts";
 import { parseInvocation } from "./arguments.ts";
-import type { Command, CommandContext, Interruption, Serve } from "./command.ts";
+import type { Command, CommandContext, Interruption, Invocation, Serve } from "./command.ts";
 import { check } from "./commands/check.ts";
 import { config } from "./commands/config.ts";
 import { exec } from "./commands/exec.ts";
@@ -26,6 +26,7 @@ import { stop } from "./commands/stop.ts";
 import { version } from "./commands/version.ts";
 import { connectTo } from "./client.ts";
 import { socketOf, timeoutOf } from "./endpoint.ts";
+import { described } from "./failure.ts";
 import { commandHelp, generalHelp } from "./help.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -95,7 +96,22 @@ async function dispatch(args: readonly string[], line: CommandLine): Promise<num
     terminal.out(commandHelp(command));
     return 0;
   }
-  return await command.run(parseInvocation(command, rest), contextOf(line));
+  return await command.run(invocationOf(command, rest), contextOf(line));
+}
+
+/** @throws {InvalidArgumentError} the arguments fit no call of the command */
+function invocationOf(command: Command, args: readonly string[]): Invocation {
+  try {
+    return parseInvocation(command, args);
+  } catch (error) {
+    // Without a command's name in front it was read as `serve`.
+    const later = args.find((arg) => COMMANDS.some(({ name }) => name === arg));
+    if (command !== serve || later === undefined) throw error;
+    throw new InvalidArgumentError(`${errorMessage(error)}`, {
+      remedy: `options come after the command: sauropod ${later} ${args[0]} ...`,
+      cause: error,
+    });
+  }
 }
 
 /** Only before what belongs to a program in a container. */
@@ -137,14 +153,4 @@ function interruption(): Interruption {
       for (const signal of signals) Deno.removeSignalListener(signal, onSignal);
     },
   };
-}
-
-/** Message, then what to do. The server's messages bring theirs along. */
-function described(error: unknown): string {
-  const remedy = error instanceof SauropodError ? error.details.remedy : undefined;
-  // An error of several steps names each.
-  if (error instanceof SuppressedError) {
-    return `${described(error.suppressed)}; undoing it: ${described(error.error)}`;
-  }
-  return remedy === undefined ? errorMessage(error) : `${errorMessage(error)}\n  ${remedy}`;
 }

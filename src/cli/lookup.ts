@@ -37,6 +37,59 @@ export async function findContainer(client: CriClient, query: string): Promise<C
   return containers.find((container) => container.id === found.id)!;
 }
 
+/**
+ * A container by id or name, or the only one of a pod: `logs POD` means it.
+ *
+ * @throws {InvalidArgumentError} the pod has several containers
+ */
+export async function findContainerOrOnly(client: CriClient, query: string): Promise<Container> {
+  try {
+    return await findContainer(client, query);
+  } catch (error) {
+    if (!(error instanceof NotFoundError)) throw error;
+    const pod = await podOrNone(client, query);
+    if (pod === undefined) throw error;
+    const { containers } = await client.runtime.listContainers({
+      filter: { podSandboxId: pod.id },
+    });
+    // Earlier attempts of a container go by its name, too: the newest counts.
+    const names = [...new Set(containers.map(({ metadata }) => metadata?.name ?? ""))].sort();
+    if (names.length === 1) {
+      return containers.reduce((a, b) => a.createdAt > b.createdAt ? a : b);
+    }
+    throw new InvalidArgumentError(
+      names.length === 0
+        ? `The pod ${shown(query)} has no container`
+        : `The pod ${shown(query)} has ${names.length} containers: ${names.join(", ")}`,
+      { value: query, ...(names.length === 0 ? {} : { remedy: "name one of them" }) },
+    );
+  }
+}
+
+/** For commands that take pods with `--pod` only, so that no pod is ended by a slip. */
+export async function findContainerNotPod(client: CriClient, query: string): Promise<Container> {
+  try {
+    return await findContainer(client, query);
+  } catch (error) {
+    if (!(error instanceof NotFoundError) || await podOrNone(client, query) === undefined) {
+      throw error;
+    }
+    throw new NotFoundError(`There is no container ${shown(query)}, but a pod`, {
+      value: query,
+      remedy: "give --pod if the pod is meant",
+    });
+  }
+}
+
+async function podOrNone(client: CriClient, query: string): Promise<PodSandbox | undefined> {
+  try {
+    return await findPod(client, query);
+  } catch (error) {
+    if (error instanceof NotFoundError) return undefined;
+    throw error;
+  }
+}
+
 /** By reference or id prefix: the server expands short names. */
 export async function findImage(client: CriClient, query: string): Promise<Image | undefined> {
   const { image } = await client.image.imageStatus({ image: { image: query } });
@@ -48,11 +101,12 @@ export async function findImage(client: CriClient, query: string): Promise<Image
  * @throws {InvalidArgumentError} the beginning of an id fits several
  */
 function find(what: "pod" | "container", query: string, all: readonly Named[]): Named {
+  // A name wins over ids that only begin like it: those change from one run to the next.
+  const [named] = all.filter(({ name }) => name === query)
+    .sort((left, right) => left.createdAt < right.createdAt ? 1 : -1);
+  if (named !== undefined) return named;
   const byPrefix = query === "" ? [] : all.filter(({ id }) => id.startsWith(query));
   if (byPrefix.length === 1) return byPrefix[0]!;
-  const byName = all.filter(({ name }) => name === query)
-    .sort((left, right) => left.createdAt < right.createdAt ? 1 : -1);
-  if (byName[0] !== undefined) return byName[0];
   if (byPrefix.length > 1) {
     throw new InvalidArgumentError(
       `${shown(query)} is the beginning of ${byPrefix.length} ids: ${

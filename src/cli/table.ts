@@ -5,6 +5,7 @@
  */
 import { InvalidArgumentError, shown } from "../errors/mod.ts";
 import type { CommandContext, Invocation } from "./command.ts";
+import { json } from "./json_output.ts";
 
 /** Rows with their cells aligned, two spaces apart. */
 export function columns(rows: readonly (readonly string[])[]): string[] {
@@ -16,16 +17,6 @@ export function columns(rows: readonly (readonly string[])[]): string[] {
     row.map((cell, index) => index === row.length - 1 ? cell : cell.padEnd(widths[index]! + 2))
       .join("").trimEnd()
   );
-}
-
-/** A value as JSON text; 64-bit integers as text, bytes as base64, as the protobuf JSON mapping has them. */
-export function json(value: unknown): string {
-  return `${
-    JSON.stringify(value, (_key, item: unknown) => {
-      if (typeof item === "bigint") return item.toString();
-      return item instanceof Uint8Array ? item.toBase64() : item;
-    }, 2)
-  }\n`;
 }
 
 export type OutputFormat = "table" | "json";

@@ -2,7 +2,8 @@ import { loadConfiguration } from "../../config/mod.ts";
 import { NodeProcessRunner } from "../../sys/mod.ts";
 import { type Command, OUTPUT_OPTION } from "../command.ts";
 import { checkNode } from "../node_check.ts";
-import { columns, json, outputFormat } from "../table.ts";
+import { json } from "../json_output.ts";
+import { columns, outputFormat } from "../table.ts";
 import { CONFIGURATION_OPTIONS, loadOptionsOf } from "./serve.ts";
 
 /** `sauropod check`: exit status 1 if pods cannot run on this node. */

@@ -6,7 +6,8 @@ import {
 } from "../../config/mod.ts";
 import { InvalidArgumentError, shown } from "../../errors/mod.ts";
 import type { Command, CommandContext, Invocation } from "../command.ts";
-import { json, outputFormat } from "../table.ts";
+import { json } from "../json_output.ts";
+import { outputFormat } from "../table.ts";
 import { CONFIGURATION_OPTIONS, loadOptionsOf } from "./serve.ts";
 
 /** `sauropod config`: prints the documented file; `config check FILE` judges one. */
@@ -57,10 +58,13 @@ async function check(
     terminal.out(json({ files, flavour: loaded.flavour, notices }));
   } else {
     terminal.out(notices.map(line).join(""));
-    const count = (level: Notice["level"]) => notices.filter((n) => n.level === level).length;
+    const counted = (level: Notice["level"]) => {
+      const count = notices.filter((notice) => notice.level === level).length;
+      return `${count} ${level}${count === 1 ? "" : "s"}`;
+    };
     terminal.out(
-      `${files.length === 0 ? "defaults" : files.join(", ")}: ${count("error")} errors, ` +
-        `${count("warning")} warnings\n`,
+      `${files.length === 0 ? "defaults" : files.join(", ")}: ${counted("error")}, ` +
+        `${counted("warning")}\n`,
     );
   }
   return notices.some(({ level }) => level === "error") ? 1 : 0;

@@ -1,12 +1,12 @@
 import { InvalidArgumentError } from "../../errors/mod.ts";
 import { CLIENT_OPTIONS, type Command } from "../command.ts";
 import { timeoutOf } from "../endpoint.ts";
-import { findContainer } from "../lookup.ts";
+import { findContainerOrOnly } from "../lookup.ts";
 
 /** `sauropod exec CONTAINER COMMAND...`: its output when it has ended, and its exit status. */
 export const exec: Command = {
   name: "exec",
-  usage: "[OPTIONS] CONTAINER COMMAND [ARGUMENT...]",
+  usage: "[OPTIONS] CONTAINER|POD COMMAND [ARGUMENT...]",
   summary: "run a command in a container and pass its exit status on",
   description: "Output comes when the command has ended; interactive commands come later.",
   options: CLIENT_OPTIONS,
@@ -19,7 +19,7 @@ export const exec: Command = {
       });
     }
     using client = await context.connect(invocation);
-    const container = await findContainer(client, invocation.positionals[0]!);
+    const container = await findContainerOrOnly(client, invocation.positionals[0]!);
     const limitMs = invocation.text("timeout") === undefined ? 0 : timeoutOf(invocation);
     const answer = await client.runtime.execSync(
       {

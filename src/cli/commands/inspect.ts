@@ -1,9 +1,8 @@
 import { NotFoundError, shown } from "../../errors/mod.ts";
-import { ContainerState, PodSandboxState } from "../../proto/mod.ts";
 import type { CriClient } from "../client.ts";
 import { CLIENT_OPTIONS, type Command } from "../command.ts";
 import { findContainer, findImage, findPod } from "../lookup.ts";
-import { json } from "../table.ts";
+import { json } from "../json_output.ts";
 
 /** `sauropod inspect`: everything about pods, containers and images, as JSON. */
 export const inspect: Command = {
@@ -29,12 +28,12 @@ async function inspected(client: CriClient, query: string): Promise<unknown> {
     async () => {
       const { id } = await findContainer(client, query);
       const answer = await client.runtime.containerStatus({ containerId: id, verbose: true });
-      return { kind: "container", ...answer, status: withStateName(answer.status, ContainerState) };
+      return { kind: "container", ...answer };
     },
     async () => {
       const { id } = await findPod(client, query);
       const answer = await client.runtime.podSandboxStatus({ podSandboxId: id, verbose: true });
-      return { kind: "pod", ...answer, status: withStateName(answer.status, PodSandboxState) };
+      return { kind: "pod", ...answer };
     },
     async () => {
       if (await findImage(client, query) === undefined) throw new NotFoundError("no image");
@@ -54,14 +53,6 @@ async function inspected(client: CriClient, query: string): Promise<unknown> {
   throw new NotFoundError(`There is no container, pod or image ${shown(query)}`, {
     remedy: "see sauropod ps -a, sauropod pods, sauropod images",
   });
-}
-
-/** Numbers on the wire, names for people and scripts. */
-function withStateName(
-  status: { readonly state: number } | undefined,
-  names: Readonly<Record<number, string>>,
-): unknown {
-  return status === undefined ? undefined : { ...status, state: names[status.state] };
 }
 
 /** The verbose part comes as JSON texts inside JSON: unfolds them. */

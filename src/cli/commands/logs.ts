@@ -1,13 +1,13 @@
 import { FailedPreconditionError, InvalidArgumentError, shown } from "../../errors/mod.ts";
 import { CLIENT_OPTIONS, type Command } from "../command.ts";
-import { findContainer } from "../lookup.ts";
+import { findContainerOrOnly } from "../lookup.ts";
 import { hasEnded, writeEntries } from "../log_output.ts";
 import { readLog } from "../container_log.ts";
 
 /** `sauropod logs [-f] CONTAINER` */
 export const logs: Command = {
   name: "logs",
-  usage: "[OPTIONS] CONTAINER",
+  usage: "[OPTIONS] CONTAINER|POD",
   summary: "show what a container has written",
   options: {
     ...CLIENT_OPTIONS,
@@ -25,7 +25,7 @@ export const logs: Command = {
       });
     }
     using client = await context.connect(invocation);
-    const { id } = await findContainer(client, invocation.positionals[0]!);
+    const { id } = await findContainerOrOnly(client, invocation.positionals[0]!);
     const { status } = await client.runtime.containerStatus({ containerId: id });
     const path = status?.logPath ?? "";
     if (path === "") {

@@ -10,7 +10,8 @@ import { MANIFEST_LIMIT_BYTES, parsePodManifests, type PodManifest } from "../po
 import { removePod } from "../pod_removal.ts";
 import { podsNamed, type StartedPod, startPod } from "../pod_start.ts";
 import { attendPod } from "../pod_wait.ts";
-import { json, outputFormat, shortId } from "../table.ts";
+import { json } from "../json_output.ts";
+import { outputFormat, shortId } from "../table.ts";
 
 /** `sauropod play FILE` */
 export const play: Command = {

@@ -1,8 +1,9 @@
-import { errorMessage, FailedPreconditionError } from "../../errors/mod.ts";
+import { FailedPreconditionError } from "../../errors/mod.ts";
 import { ContainerState, PodSandboxState } from "../../proto/mod.ts";
 import type { CriClient } from "../client.ts";
 import { CLIENT_OPTIONS, type Command } from "../command.ts";
-import { findContainer, findPod } from "../lookup.ts";
+import { forEach } from "../failure.ts";
+import { findContainerNotPod, findPod } from "../lookup.ts";
 import { removePod } from "../pod_removal.ts";
 import { shortId } from "../table.ts";
 
@@ -28,17 +29,11 @@ export const rm: Command = {
       context.terminal.error("error: Name what to remove, or give --all\n");
       return 2;
     }
-    let failed = false;
-    for (const query of queries) {
-      try {
-        await (pods ? removeOnePod(client, query, force) : removeContainer(client, query, force));
-        context.terminal.out(`${query}\n`);
-      } catch (error) {
-        context.terminal.error(`error: ${errorMessage(error)}\n`);
-        failed = true;
-      }
-    }
-    return failed ? 1 : 0;
+    return await forEach(
+      context.terminal,
+      queries,
+      (query) => pods ? removeOnePod(client, query, force) : removeContainer(client, query, force),
+    );
   },
 };
 
@@ -56,13 +51,14 @@ async function removeOnePod(client: CriClient, query: string, force: boolean): P
 }
 
 async function removeContainer(client: CriClient, query: string, force: boolean): Promise<void> {
-  const { id, state } = await findContainer(client, query);
+  const { id, state } = await findContainerNotPod(client, query);
   if (!force && state === ContainerState.CONTAINER_RUNNING) throw stillRuns("container", id);
   await client.runtime.removeContainer({ containerId: id }, { timeoutMs: 0 });
 }
 
 function stillRuns(what: "pod" | "container", id: string): FailedPreconditionError {
   return new FailedPreconditionError(
-    `The ${what} ${shortId(id)} runs: stop it first, or give --force`,
+    `The ${what} ${shortId(id)} runs`,
+    { id, remedy: "stop it first, or give --force" },
   );
 }

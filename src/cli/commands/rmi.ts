@@ -1,5 +1,6 @@
-import { errorMessage } from "../../errors/mod.ts";
+import { NotFoundError, shown } from "../../errors/mod.ts";
 import { CLIENT_OPTIONS, type Command } from "../command.ts";
+import { forEach } from "../failure.ts";
 import { findImage } from "../lookup.ts";
 
 /** `sauropod rmi IMAGE...` */
@@ -28,22 +29,14 @@ export const rmi: Command = {
       terminal.error("error: Name the images to remove, or give --all or --prune\n");
       return 2;
     }
-    let failed = false;
-    for (const name of names) {
-      try {
-        const image = await findImage(client, name);
-        if (image === undefined) {
-          terminal.error(`error: There is no image ${JSON.stringify(name)}; see sauropod images\n`);
-          failed = true;
-          continue;
-        }
-        await client.image.removeImage({ image: { image: name } });
-        terminal.out(`${name}\n`);
-      } catch (error) {
-        terminal.error(`error: ${errorMessage(error)}\n`);
-        failed = true;
+    return await forEach(terminal, names, async (name) => {
+      if (await findImage(client, name) === undefined) {
+        throw new NotFoundError(`There is no image ${shown(name)}`, {
+          value: name,
+          remedy: "see sauropod images",
+        });
       }
-    }
-    return failed ? 1 : 0;
+      await client.image.removeImage({ image: { image: name } });
+    });
   },
 };

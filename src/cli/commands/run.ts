@@ -4,7 +4,8 @@ import { parsePodManifests, type PodManifest } from "../pod_manifest.ts";
 import { removePod } from "../pod_removal.ts";
 import { startPod } from "../pod_start.ts";
 import { attendPod } from "../pod_wait.ts";
-import { json, shortId } from "../table.ts";
+import { json } from "../json_output.ts";
+import { shortId } from "../table.ts";
 
 /** `sauropod run IMAGE [COMMAND...]` */
 export const run: Command = {

@@ -1,5 +1,6 @@
 import { CLIENT_OPTIONS, type Command, OUTPUT_OPTION } from "../command.ts";
-import { columns, json, outputFormat } from "../table.ts";
+import { json } from "../json_output.ts";
+import { columns, outputFormat } from "../table.ts";
 
 /** `sauropod status`: the server's own conditions. Exit status 1 if it is not ready. */
 export const status: Command = {

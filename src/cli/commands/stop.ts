@@ -1,6 +1,6 @@
-import { errorMessage } from "../../errors/mod.ts";
 import { CLIENT_OPTIONS, type Command } from "../command.ts";
-import { findContainer, findPod } from "../lookup.ts";
+import { forEach } from "../failure.ts";
+import { findContainerNotPod, findPod } from "../lookup.ts";
 
 const GRACE_S = 10;
 
@@ -22,25 +22,17 @@ export const stop: Command = {
       context.terminal.error("error: --grace must be a number of seconds\n");
       return 2;
     }
-    let failed = false;
-    for (const query of invocation.positionals) {
-      try {
-        if (invocation.flag("pod")) {
-          const pod = await findPod(client, query);
-          await client.runtime.stopPodSandbox({ podSandboxId: pod.id }, { timeoutMs: 0 });
-        } else {
-          const container = await findContainer(client, query);
-          await client.runtime.stopContainer(
-            { containerId: container.id, timeout: BigInt(graceText) },
-            { timeoutMs: 0 },
-          );
-        }
-        context.terminal.out(`${query}\n`);
-      } catch (error) {
-        context.terminal.error(`error: ${errorMessage(error)}\n`);
-        failed = true;
+    return await forEach(context.terminal, invocation.positionals, async (query) => {
+      if (invocation.flag("pod")) {
+        const pod = await findPod(client, query);
+        await client.runtime.stopPodSandbox({ podSandboxId: pod.id }, { timeoutMs: 0 });
+        return;
       }
-    }
-    return failed ? 1 : 0;
+      const container = await findContainerNotPod(client, query);
+      await client.runtime.stopContainer(
+        { containerId: container.id, timeout: BigInt(graceText) },
+        { timeoutMs: 0 },
+      );
+    });
   },
 };

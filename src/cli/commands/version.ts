@@ -1,12 +1,16 @@
-import type { Command } from "../command.ts";
-import { columns, json } from "../table.ts";
+import { type Command, OUTPUT_OPTION } from "../command.ts";
+import { json } from "../json_output.ts";
+import { columns, outputFormat } from "../table.ts";
 
 /** `sauropod version`: of this program, without asking the server. */
 export const version: Command = {
   name: "version",
-  usage: "[-j]",
+  usage: "[OPTIONS]",
   summary: "print the version",
-  options: { json: { type: "boolean", short: "j", summary: "as JSON" } },
+  options: {
+    ...OUTPUT_OPTION,
+    json: { type: "boolean", short: "j", summary: "the same as -o json" },
+  },
   positionals: [0, 0],
   run(invocation, { terminal, version }) {
     const facts = {
@@ -16,7 +20,7 @@ export const version: Command = {
       deno: Deno.version.deno,
       v8: Deno.version.v8,
     };
-    if (invocation.flag("json")) terminal.out(json(facts));
+    if (invocation.flag("json") || outputFormat(invocation) === "json") terminal.out(json(facts));
     else {
       const rows = Object.entries(facts).map(([name, value]) => [`${name}:`, value]);
       terminal.out(`${columns(rows).join("\n")}\n`);

@@ -156,9 +156,9 @@ async function demonstrate(node: Node, server: Server, signal: AbortSignal): Pro
   await command("play", MANIFEST);
   await command("pods");
   await command("ps");
-  await command("logs", "greeter");
-  await command("exec", "greeter", "ip", "address", "show", "dev", "eth0");
-  await command("exec", "greeter", "cat", "/scratch/started");
+  await command("logs", "hello");
+  await command("exec", "hello", "ip", "address", "show", "dev", "eth0");
+  await command("exec", "hello", "cat", "/scratch/started");
   await command("play", "--down", MANIFEST);
 }
 

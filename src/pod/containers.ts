@@ -252,7 +252,11 @@ export class Containers implements ContainerService {
     const image = this.#imageOf(config);
     using _hold = images.hold(image.id);
     const creation = this.#plan({ id, sandbox, config, image, requestPrint });
-    await runner.commit(CREATE, "record", () => registry.putContainer(creation.record));
+    await runner.commit(CREATE, "record", () => {
+      // In one turn with the record, which is what a stop of the sandbox looks for.
+      requireReady(registry.requireSandbox(sandbox.id));
+      registry.putContainer(creation.record);
+    });
     try {
       await runner.run(CREATE, id, containerCreatePlan(rooms, creation), creation);
       // A stop that came meanwhile waits for this creation: it finds the container and ends it.

@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { SystemClock } from "../model/mod.ts";
+import { ContainerStopper } from "./container_stop.ts";
+import { KeyedMutex } from "./mutex.ts";
+import { containerRecord, RUNNING } from "./_test_records.ts";
+
+/** A container that ends at one of the given signals. */
+function stopping(endsAt: readonly number[]) {
+  const container = containerRecord(RUNNING);
+  const ended = Promise.withResolvers<void>();
+  const signals: number[] = [];
+  let live = true;
+  const stopper = new ContainerStopper({
+    registry: { container: () => (live ? container : undefined) } as never,
+    runtime: {
+      signal: (_place, _init, signal) => {
+        signals.push(signal);
+        if (endsAt.includes(signal)) {
+          live = false;
+          ended.resolve();
+        }
+        return true;
+      },
+    },
+    exits: { ended: () => ended.promise } as never,
+    mutex: new KeyedMutex(),
+    clock: new SystemClock(),
+  });
+  return { container, stopper, signals };
+}
+
+Deno.test("a container that heeds its stop signal is not killed", async () => {
+  const { container, stopper, signals } = stopping([15]);
+  await stopper.stop(container, 60_000);
+  assert.deepEqual(signals, [15]);
+});
+
+Deno.test("a grace of zero kills at once, without the stop signal", async () => {
+  const { container, stopper, signals } = stopping([9]);
+  await stopper.stop(container, 0);
+  assert.deepEqual(signals, [9]);
+});
+
+Deno.test("a repeated stop shortens the deadline of the one under way", async () => {
+  const { container, stopper, signals } = stopping([9]);
+  const first = stopper.stop(container, 600_000);
+  const second = stopper.stop(container, 10);
+  await Promise.all([first, second]);
+  assert.deepEqual(signals, [15, 9]);
+});
+
+Deno.test("a repeated stop with more time changes nothing", async () => {
+  const { container, stopper, signals } = stopping([9]);
+  const first = stopper.stop(container, 10);
+  const second = stopper.stop(container, 600_000);
+  await Promise.all([first, second]);
+  assert.deepEqual(signals, [15, 9]);
+});

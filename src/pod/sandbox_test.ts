@@ -1,0 +1,29 @@
+import assert from "node:assert/strict";
+import { sandboxFromJson, sandboxIn, sandboxIps, sandboxKey, sandboxToJson } from "./sandbox.ts";
+import { sandboxRecord } from "./_test_records.ts";
+
+Deno.test("a sandbox's record survives JSON, annotations with odd keys included", () => {
+  const record = sandboxRecord({ kind: "ready", ips: ["10.0.0.2", "fd00::2"] }, {
+    metadata: { name: "pod", namespace: "ns", uid: "u", attempt: 3 },
+    annotations: { "constructor": "x", "a/b": "\u2603" },
+  });
+  const read = sandboxFromJson(JSON.parse(JSON.stringify(sandboxToJson(record))));
+  assert.deepEqual(read, record);
+});
+
+Deno.test("sandboxIn() refuses to make a stopped sandbox ready again", () => {
+  const stopped = sandboxRecord({ kind: "stopped", ips: [] });
+  assert.throws(() => sandboxIn(stopped, { kind: "ready", ips: [] }), /from stopped to ready/);
+});
+
+Deno.test("a stopped sandbox keeps its addresses for its status", () => {
+  assert.deepEqual(sandboxIps(sandboxRecord({ kind: "stopped", ips: ["10.0.0.2"] })), ["10.0.0.2"]);
+});
+
+Deno.test("sandboxKey() tells attempts of one pod apart", () => {
+  const of = (attempt: number) =>
+    sandboxKey(
+      sandboxRecord({ kind: "creating" }, { metadata: { name: "p", uid: "u", attempt } }).config,
+    );
+  assert.notEqual(of(0), of(1));
+});

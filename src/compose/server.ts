@@ -18,13 +18,13 @@ import { OciRuntime } from "../runtime/mod.ts";
 import { type FaultGates, recover, SpaceReserve } from "../state/mod.ts";
 import { detectNodeFacts, lockDirectory, sealDescriptors } from "../sys/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
-import { POD_DEADLINES } from "../pod/mod.ts";
+import { POD_DEADLINES, type PodRegistry } from "../pod/mod.ts";
 import { openImages } from "./images.ts";
 import { openMachine } from "./node.ts";
 import { serverPaths } from "./paths.ts";
 import { openPods, openRegistry } from "./pods.ts";
 import { hostFiles, podCgroups, seccompProfiles, specNodeFacts } from "./ports.ts";
-import { openRecord, rebuildPods } from "./record.ts";
+import { openRecord, rebuildPods, type ServerRecord } from "./record.ts";
 import { runtimeOptions } from "./runtime_options.ts";
 
 export interface ServerOptions {
@@ -188,16 +188,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 
 /** Undoes what belongs to no record: operations killed before their first commit of one, or after its last. */
 async function recoverOrphans(
-  record: Awaited<ReturnType<typeof openRecord>>,
-  registry: { sandbox(id: never): unknown; container(id: never): unknown },
+  { podSteps }: ServerRecord,
+  registry: PodRegistry,
   log: Logger,
 ): Promise<void> {
-  await recover({
-    journal: record.podSteps.journal,
-    undoer: record.podSteps.undoer,
-    isCommitted: (owner) =>
-      registry.sandbox(owner as never) !== undefined ||
-      registry.container(owner as never) !== undefined,
-    log,
-  });
+  const { journal, undoer } = podSteps;
+  await recover({ journal, undoer, isCommitted: (owner) => registry.has(owner), log });
 }

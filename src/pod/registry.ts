@@ -121,6 +121,11 @@ export class PodRegistry {
     return this.findContainer(idOrPrefix) ?? notFound("container", "container_id", idOrPrefix);
   }
 
+  /** True if the id is that of a sandbox or container in any state. */
+  has(id: string): boolean {
+    return this.#sandboxes.has(id as SandboxId) || this.#containers.has(id as ContainerId);
+  }
+
   *sandboxes(): Iterable<SandboxRecord> {
     for (const { record } of this.#sandboxes.values()) yield record;
   }

@@ -63,6 +63,8 @@ export function cgroupIntent(path: string, missing: readonly string[]): Intent {
 /** Makes what the intents above announce. */
 export class PodResources {
   readonly #ports: PodResourcePorts;
+  /** Made for pods that have gone, and still there when they went. */
+  readonly #madeCgroups = new Set<string>();
 
   constructor(ports: PodResourcePorts) {
     this.#ports = ports;
@@ -101,13 +103,24 @@ export class PodResources {
       resourceType(SHM, (payload) => textOf(payload, "path"), async (path) => {
         await mounts.unmountTree(path);
       }),
-      resourceType(CGROUP, pathList("made"), (made) => {
-        // The parent of pods that name none is shared: the last of them finds it empty.
-        cgroups.removeEmpty([...new Set([defaultCgroupParent, ...made])]);
+      resourceType(CGROUP, cgroupOf, ({ path, made }) => {
+        // Pods share parents: the one that made a parent may go before the one that finds it empty.
+        for (const group of made) this.#madeCgroups.add(group);
+        const above = [...this.#madeCgroups].filter((group) => isAtOrAbove(group, path));
+        cgroups.removeEmpty([...new Set([defaultCgroupParent, ...above])]);
+        for (const gone of cgroups.missing(path)) this.#madeCgroups.delete(gone);
         return Promise.resolve();
       }),
     ];
   }
+}
+
+function cgroupOf(payload: JsonObject): { readonly path: string; readonly made: string[] } {
+  return { path: textOf(payload, "path"), made: pathList("made")(payload) };
+}
+
+function isAtOrAbove(group: string, path: string): boolean {
+  return path === group || path.startsWith(`${group}/`);
 }
 
 function resourceType<P>(

@@ -8,7 +8,6 @@ import { busyboxImage, dockerArchive } from "../tests/integration/test_images.ts
 import { endLeftovers, residueOf } from "../tests/support/residue.ts";
 
 const TOP = new URL("../", import.meta.url).pathname;
-const MANIFEST = `${TOP}examples/hello.yaml`;
 const IMAGE = "localhost/hello:demo";
 
 const SERVER_START_MS = 30_000;
@@ -153,13 +152,13 @@ async function demonstrate(node: Node, server: Server, signal: AbortSignal): Pro
   signal.throwIfAborted();
   await command("load", `${node.directory}/hello.tar`);
   await command("images");
-  await command("play", MANIFEST);
+  await command("play", "examples/hello.yaml");
   await command("pods");
   await command("ps");
   await command("logs", "hello");
   await command("exec", "hello", "ip", "address", "show", "dev", "eth0");
   await command("exec", "hello", "cat", "/scratch/started");
-  await command("play", "--down", MANIFEST);
+  await command("play", "--down", "examples/hello.yaml");
 }
 
 /** Leaves nothing, however far the demo came. */
@@ -216,6 +215,7 @@ function sauropod(args: readonly string[], options: Deno.CommandOptions): Deno.C
   return new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "-A", "--no-check", `${TOP}main.ts`, ...args],
     stdin: "null",
+    cwd: TOP,
     detached: true,
     ...options,
   });

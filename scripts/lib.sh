@@ -28,13 +28,18 @@ need_packages() {
   say "installing Debian packages: ${missing[*]}"
   apt-get update -qq
   # Services that packages would start belong to the machine's owner: nothing here starts them.
-  local policy=/usr/sbin/policy-rc.d made_policy=
-  if [ ! -e $policy ]; then
-    printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy && made_policy=1
-  fi
+  # In a subshell, so that its trap takes the policy away after Ctrl-C, too.
   local status=0
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null || status=$?
-  [ -z "$made_policy" ] || rm -f $policy
+  (
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e $policy ]; then
+      trap 'rm -f $policy' EXIT
+      trap 'exit 130' INT TERM HUP
+      printf '#!/bin/sh\nexit 101\n' >$policy
+      chmod +x $policy
+    fi
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  ) || status=$?
   [ $status -eq 0 ] || fail "apt-get could not install: ${missing[*]}"
 }
 

@@ -60,6 +60,8 @@ fi
 
 umask "$mask"
 DENO_DIR=$folder/cache DENO_NO_UPDATE_CHECK=1
-export DENO_DIR DENO_NO_UPDATE_CHECK
+# Registries are trusted as the node trusts them, not only as Deno's own list does.
+: "${DENO_TLS_CA_STORE:=system,mozilla}"
+export DENO_DIR DENO_NO_UPDATE_CHECK DENO_TLS_CA_STORE
 exec "$folder/sauropod" run --quiet @DENO_FLAGS@ "$folder/main.js" "$@"
 exit 1

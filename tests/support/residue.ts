@@ -51,7 +51,7 @@ async function processesOf(node: NodeNames): Promise<{ pid: number; command: str
     try {
       const line = (await Deno.readTextFile(`/proc/${pid}/cmdline`)).replaceAll("\0", " ");
       const groups = await Deno.readTextFile(`/proc/${pid}/cgroup`);
-      if (/sauropod\S* serve|main\.ts serve/.test(line)) continue;
+      if (/sauropod\S* serve|main\.[jt]s serve/.test(line)) continue;
       if (line.includes(node.directory) || groups.includes(`${node.cgroupParent}/`)) {
         found.push({ pid, command: line.slice(0, 200) });
       }

@@ -194,7 +194,7 @@ export class RunningServer implements AsyncDisposable {
         ...args,
       ],
       stdin: "null",
-      env: { NO_COLOR: "1", ...start.env },
+      env: { NO_COLOR: "1", SAUROPOD_UNPACK_DIR: `${TOP}.cache/exec`, ...start.env },
     }).spawn();
     return new RunningServer(child, connectCri(node.socket), logPath);
   }

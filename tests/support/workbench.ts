@@ -293,7 +293,9 @@ export async function refused(
   assert.ok(error !== undefined, `the call was answered, not refused with ${code}`);
   assert.equal(Code[error.code], code, error.message);
   for (const part of says) {
-    const told: boolean = typeof part === "string" ? error.message.includes(part) : part.test(error.message);
+    const told: boolean = typeof part === "string"
+      ? error.message.includes(part)
+      : part.test(error.message);
     assert.ok(told, `"${error.message}" does not say ${part}`);
   }
 }

@@ -252,15 +252,12 @@ export class RunningServer implements AsyncDisposable {
   }
 }
 
-/** `dist/sauropod` if it was built (or named by SAUROPOD_BINARY), else the source. */
+/** The executable that SAUROPOD_BINARY names, as `scripts/test` does with what it built; else the source. */
 export function serverCommand(): [string, string[]] {
-  const binary = Deno.env.get("SAUROPOD_BINARY") ?? `${TOP}dist/sauropod`;
-  try {
-    Deno.statSync(binary);
-    return [binary, []];
-  } catch {
-    return [Deno.execPath(), ["run", "-A", "--quiet", "--no-check", `${TOP}main.ts`]];
-  }
+  const binary = Deno.env.get("SAUROPOD_BINARY") ?? "";
+  return binary !== ""
+    ? [binary, []]
+    : [Deno.execPath(), ["run", "-A", "--quiet", "--no-check", `${TOP}main.ts`]];
 }
 
 async function isSettled(promise: Promise<unknown>): Promise<boolean> {

@@ -1,51 +1,12 @@
 /** The command line against a real server: pods from a manifest, their output, their end. */
 import assert from "node:assert/strict";
-import { busyboxImage, dockerArchive } from "../integration/test_images.ts";
-import { serverCommand, TestNode } from "../support/test_node.ts";
-
-interface Result {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** Runs a command of the command line to its end; `stdin` is its input. */
-async function sauropod(
-  node: TestNode,
-  args: readonly string[],
-  stdin?: string | Uint8Array,
-): Promise<Result> {
-  const child = spawn(node, args);
-  const writer = child.stdin.getWriter();
-  if (stdin !== undefined) {
-    await writer.write(typeof stdin === "string" ? new TextEncoder().encode(stdin) : stdin);
-  }
-  await writer.close();
-  const { code, stdout, stderr } = await child.output();
-  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  return { code, out: text(stdout), err: text(stderr) };
-}
-
-function spawn(node: TestNode, args: readonly string[]): Deno.ChildProcess {
-  const [program, first] = serverCommand();
-  return new Deno.Command(program, {
-    args: [...first, ...args],
-    env: { SAUROPOD_ENDPOINT: node.socket, NO_COLOR: "1" },
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-}
+import { loadBusybox, sauropod, spawnSauropod } from "../support/command_line.ts";
+import { TestNode } from "../support/test_node.ts";
 
 async function withImage(body: (node: TestNode) => Promise<void>): Promise<void> {
   await using node = await TestNode.make();
   await node.start();
-  const archive = dockerArchive([{
-    image: busyboxImage({ config: { Env: ["PATH=/bin"] } }),
-    tags: ["docker.io/library/bb:1"],
-  }]);
-  const loaded = await sauropod(node, ["load"], archive);
-  assert.equal(loaded.out, "docker.io/library/bb:1\n", loaded.err);
+  await loadBusybox(node, "docker.io/library/bb:1");
   await body(node);
   assert.deepEqual(await node.residue(), []);
 }
@@ -110,7 +71,7 @@ Deno.test("a played pod can be looked at, and play --down takes it away with its
 
 Deno.test("an interrupted run takes its pod away", async () => {
   await withImage(async (node) => {
-    const child = spawn(node, ["run", "bb:1", "sh", "-c", "echo started; sleep 1000"]);
+    const child = spawnSauropod(node, ["run", "bb:1", "sh", "-c", "echo started; sleep 1000"]);
     const reader = child.stdout.getReader();
     await reader.read();
     reader.releaseLock();

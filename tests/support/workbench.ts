@@ -307,10 +307,10 @@ export async function refused(
 export function onWorkbench(
   options: WorkbenchOptions = {},
 ): (name: string, body: (bench: Workbench) => Promise<void>) => void {
-  let bench: Workbench | undefined;
+  let making: Promise<Workbench> | undefined;
   const ignore = Deno.uid() !== 0;
   Deno.test.afterAll(async () => {
-    await bench?.[Symbol.asyncDispose]();
+    await (await making?.catch(() => undefined))?.[Symbol.asyncDispose]();
   });
   return (name, body) => {
     Deno.test({
@@ -320,8 +320,8 @@ export function onWorkbench(
       sanitizeOps: false,
       sanitizeResources: false,
       async fn() {
-        bench ??= await Workbench.make(options);
-        const used = bench;
+        making ??= Workbench.make(options);
+        const used = await making;
         try {
           await body(used);
         } finally {

@@ -6,6 +6,8 @@
  * @module
  */
 
+import { sweep } from "./sweep.ts";
+
 const TOP = new URL("../", import.meta.url).pathname;
 
 interface Suite {
@@ -20,7 +22,7 @@ interface Suite {
 
 const SUITES: readonly Suite[] = [
   { name: "check", command: ["scripts/check"], guardMinutes: 10 },
-  { name: "unit", folders: ["src", "scripts"], guardMinutes: 20 },
+  { name: "unit", folders: ["src", "scripts", "bench"], guardMinutes: 20 },
   { name: "build", command: ["scripts/build"], guardMinutes: 15 },
   { name: "integration", folders: ["tests/integration"], guardMinutes: 30 },
   { name: "e2e", folders: ["tests/e2e"], guardMinutes: 30 },
@@ -30,34 +32,48 @@ const SUITES: readonly Suite[] = [
 
 interface Tally {
   readonly passed: number;
-  readonly failed: number;
+  readonly failed: readonly string[];
   readonly skipped: readonly string[];
 }
 
-async function runSuite(suite: Suite): Promise<Tally> {
+interface Run {
+  /** Fires at Ctrl-C and its kind. */
+  readonly signal: AbortSignal;
+  /** Every temporary file of the tests goes below it. */
+  readonly directory: string;
+}
+
+async function runSuite(suite: Suite, run: Run): Promise<Tally> {
   if (suite.command !== undefined) {
     const [program = "", ...args] = suite.command;
-    const ok = await run(`${TOP}${program}`, args, suite.guardMinutes);
-    return { passed: ok ? 1 : 0, failed: ok ? 0 : 1, skipped: [] };
+    const ok = await runProgram(`${TOP}${program}`, args, suite.guardMinutes, run);
+    return ok ? { passed: 1, failed: [], skipped: [] } : {
+      passed: 0,
+      failed: [suite.name],
+      skipped: [],
+    };
   }
-  const report = await Deno.makeTempFile({ prefix: "sauropod-junit-" });
-  try {
-    const folders = await existing(suite.folders ?? []);
-    if (folders.length === 0) return { passed: 0, failed: 0, skipped: [] };
-    const ok = await run(Deno.execPath(), [
+  const folders = await existing(suite.folders ?? []);
+  if (folders.length === 0) return { passed: 0, failed: [], skipped: [] };
+  const report = `${run.directory}/junit.xml`;
+  const ok = await runProgram(
+    Deno.execPath(),
+    [
       "test",
       "-A",
       "--no-check",
       "--quiet",
       `--junit-path=${report}`,
       ...folders,
-    ], suite.guardMinutes);
-    const tally = tallyOf(await Deno.readTextFile(report));
-    // A crash, a leak outside a test or the guard fails the run although no test says so.
-    return ok || tally.failed > 0 ? tally : { ...tally, failed: 1 };
-  } finally {
-    await Deno.remove(report);
-  }
+    ],
+    suite.guardMinutes,
+    run,
+  );
+  const tally = tallyOf(await Deno.readTextFile(report).catch(() => ""));
+  // A crash, a leak outside a test or the guard fails the run although no test says so.
+  return ok || tally.failed.length > 0
+    ? tally
+    : { ...tally, failed: [`${suite.name}, as a whole`] };
 }
 
 async function existing(folders: readonly string[]): Promise<string[]> {
@@ -80,47 +96,57 @@ async function hasTests(folder: string): Promise<boolean> {
   return false;
 }
 
-async function run(
+async function runProgram(
   program: string,
   args: readonly string[],
   guardMinutes: number,
+  { signal, directory }: Run,
 ): Promise<boolean> {
   const child = new Deno.Command(program, {
     args: [...args],
     cwd: TOP,
     stdin: "null",
-    env: { DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1" },
+    env: { DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1", TMPDIR: directory, ...binary() },
   }).spawn();
+  const kill = () => child.kill("SIGKILL");
   const guard = setTimeout(() => {
     console.error(`${program} hung for ${guardMinutes} minutes and is killed`);
-    child.kill("SIGKILL");
+    kill();
   }, guardMinutes * 60_000);
-  const stop = () => child.kill("SIGTERM");
-  Deno.addSignalListener("SIGINT", stop);
-  Deno.addSignalListener("SIGTERM", stop);
+  signal.addEventListener("abort", kill);
   try {
     return (await child.status).success;
   } finally {
     clearTimeout(guard);
-    Deno.removeSignalListener("SIGINT", stop);
-    Deno.removeSignalListener("SIGTERM", stop);
+    signal.removeEventListener("abort", kill);
   }
+}
+
+/** Servers of the tests are the executable, once this run has built it. */
+let built = false;
+function binary(): Record<string, string> {
+  return built ? { SAUROPOD_BINARY: `${TOP}dist/sauropod` } : {};
 }
 
 /** Counts of a JUnit report as `deno test` writes it. */
 export function tallyOf(junit: string): Tally {
   let passed = 0;
-  let failed = 0;
+  const failed: string[] = [];
   const skipped: string[] = [];
   for (
     const match of junit.matchAll(/<testcase name="([^"]*)"[^>]*?(?:\/>|>([\s\S]*?)<\/testcase>)/g)
   ) {
     const [, name = "", body = ""] = match;
-    if (body.includes("<skipped")) skipped.push(name);
-    else if (body.includes("<failure") || body.includes("<error")) failed++;
+    if (body.includes("<skipped")) skipped.push(plain(name));
+    else if (body.includes("<failure") || body.includes("<error")) failed.push(plain(name));
     else passed++;
   }
   return { passed, failed, skipped };
+}
+
+function plain(text: string): string {
+  return text.replaceAll("&quot;", '"').replaceAll("&apos;", "'").replaceAll("&lt;", "<")
+    .replaceAll("&gt;", ">").replaceAll("&amp;", "&");
 }
 
 async function main(wanted: readonly string[]): Promise<number> {
@@ -131,25 +157,42 @@ async function main(wanted: readonly string[]): Promise<number> {
     );
     return 2;
   }
+  const interruption = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    Deno.addSignalListener(name, () => interruption.abort());
+  }
   let passed = 0;
-  let failed = 0;
+  const failed: string[] = [];
   const skipped: string[] = [];
   for (const suite of SUITES) {
     if (wanted.length > 0 && !wanted.includes(suite.name)) continue;
+    if (interruption.signal.aborted) break;
     console.log(`== ${suite.name}`);
     const startedMs = performance.now();
-    const tally = await runSuite(suite);
+    // Short, because the paths of sockets are.
+    const directory = await Deno.makeTempDir({ prefix: "srp-" });
+    let tally: Tally;
+    try {
+      tally = await runSuite(suite, { signal: interruption.signal, directory });
+    } finally {
+      for (const thing of await sweep(directory)) console.log(`left behind: ${thing}`);
+    }
+    if (suite.name === "build") built = tally.failed.length === 0;
     const seconds = ((performance.now() - startedMs) / 1000).toFixed(0);
-    console.log(`== ${suite.name}: ${tally.passed} passed, ${tally.failed} failed in ${seconds} s`);
+    console.log(
+      `== ${suite.name}: ${tally.passed} passed, ${tally.failed.length} failed in ${seconds} s`,
+    );
     passed += tally.passed;
-    failed += tally.failed;
+    failed.push(...tally.failed);
     skipped.push(...tally.skipped);
   }
   for (const name of skipped) console.log(`skipped: ${name}`);
-  console.log(
-    `${passed} passed, ${failed} failed${skipped.length > 0 ? `, ${skipped.length} skipped` : ""}`,
-  );
-  return failed === 0 && passed > 0 ? 0 : 1;
+  for (const name of failed) console.log(`failed: ${name}`);
+  if (interruption.signal.aborted) console.log("interrupted");
+  if (skipped.length > 0) console.log(`${skipped.length} skipped`);
+  console.log(`${passed} passed, ${failed.length} failed`);
+  if (interruption.signal.aborted) return 130;
+  return failed.length === 0 && passed > 0 ? 0 : 1;
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args));

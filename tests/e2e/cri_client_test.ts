@@ -6,14 +6,17 @@
 import assert from "node:assert/strict";
 import { startRegistry } from "../integration/registry.ts";
 import { busyboxImage } from "../integration/test_images.ts";
+import { unless } from "../support/skipping.ts";
 import { TestNode } from "../support/test_node.ts";
 
 const SOURCE = new URL("client/", import.meta.url).pathname;
 const TOP = new URL("../../", import.meta.url).pathname;
 
 Deno.test({
-  name: "The kubelet's client library finds every method of a pod's life as it should be",
-  ignore: !runnable(),
+  ...unless(
+    lacking(),
+    "The kubelet's client library finds every method of a pod's life as it should be",
+  ),
   async fn(t) {
     const client = await buildClient();
     await using registry = await startRegistry();
@@ -45,11 +48,13 @@ Deno.test({
 });
 
 /** Needs root for pods, and Go for the client. */
-function runnable(): boolean {
+function lacking(): string | undefined {
+  if (Deno.uid() !== 0) return "needs root";
   try {
-    return Deno.uid() === 0 && new Deno.Command("go", { args: ["version"] }).outputSync().success;
+    new Deno.Command("go", { args: ["version"] }).outputSync();
+    return undefined;
   } catch {
-    return false;
+    return "needs Go";
   }
 }
 

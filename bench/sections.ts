@@ -225,7 +225,11 @@ async function fiftyPods(context: BenchContext): Promise<void> {
     for (const round of roundsOf(context)) {
       figures.round = round;
       await process.restart();
-      await figures.time("Answer after kill -9 with 50 pods", peer.name, () => listed(peer, FIFTY));
+      await figures.time(
+        "Answer after kill -9 with 50 pods",
+        peer.name,
+        () => listed(peer, FIFTY, AbortSignal.any([signal, AbortSignal.timeout(60_000)])),
+      );
       await settled();
     }
     await memory("50 pods, after kill -9");
@@ -234,8 +238,9 @@ async function fiftyPods(context: BenchContext): Promise<void> {
 }
 
 /** Asks until the server is back and shows everything. */
-async function listed({ client }: Peer, count: number): Promise<void> {
+async function listed({ client }: Peer, count: number, signal: AbortSignal): Promise<void> {
   for (;;) {
+    signal.throwIfAborted();
     try {
       const { containers } = await client.runtime.listContainers({}, { timeoutMs: 10_000 });
       if (containers.length >= count) return;

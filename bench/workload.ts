@@ -78,7 +78,10 @@ export async function startPod(peer: Peer, image: string): Promise<RunningPod> {
 
 /** Stops and removes what this run made, a few at a time. */
 export async function removePods({ client }: Peer): Promise<void> {
-  const { items } = await client.runtime.listPodSandbox({ filter: { labelSelector: LABEL } });
+  const { items } = await client.runtime.listPodSandbox(
+    { filter: { labelSelector: LABEL } },
+    { timeoutMs: 5_000 },
+  );
   await atOnce(4, items, async ({ id }) => {
     await client.runtime.stopPodSandbox({ podSandboxId: id });
     await client.runtime.removePodSandbox({ podSandboxId: id });

@@ -38,8 +38,11 @@ const NAMESPACES = "namespace-pins";
 const SHM = "shm-mount";
 const CGROUP = "cgroup";
 
-/** Kinds that end when a sandbox is stopped; its directories stay until it is removed. */
-export const STOPPED_KINDS = [SHM, NAMESPACES, CGROUP] as const;
+/**
+ * Kinds that end when a sandbox is stopped. Its directories stay until it is removed, and so does its
+ * cgroup: those of its ended containers are still in there.
+ */
+export const STOPPED_KINDS = [SHM, NAMESPACES] as const;
 
 export function directoriesIntent(paths: readonly string[]): Intent {
   return { kind: DIRECTORIES, payload: { paths } };

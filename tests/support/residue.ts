@@ -52,6 +52,9 @@ async function processesOf(node: NodeNames): Promise<{ pid: number; command: str
       const line = (await Deno.readTextFile(`/proc/${pid}/cmdline`)).replaceAll("\0", " ");
       const groups = await Deno.readTextFile(`/proc/${pid}/cgroup`);
       if (/sauropod\S* serve|main\.[jt]s serve/.test(line)) continue;
+      // Ended, and left to the machine's first process, which reaps when it likes.
+      const status = await Deno.readTextFile(`/proc/${pid}/status`);
+      if (/^State:\s+Z/m.test(status) && /^PPid:\s+1$/m.test(status)) continue;
       if (line.includes(node.directory) || groups.includes(`${node.cgroupParent}/`)) {
         found.push({ pid, command: line.slice(0, 200) });
       }

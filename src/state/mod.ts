@@ -23,7 +23,12 @@ export {
 export { ResourceTypes } from "./resource_types.ts";
 export { type LeftResource, Undoer, type UndoerOptions } from "./undoing.ts";
 export { JournalStepRunner, type StepRunnerOptions } from "./step_runner.ts";
-export type { StoredRecord, StoredResource } from "./record_file.ts";
+export {
+  decodeRecord,
+  encodeRecord,
+  type StoredRecord,
+  type StoredResource,
+} from "./record_file.ts";
 export { RecordFiles, type RecordFilesOptions, type ScannedRecord } from "./record_files.ts";
 export { rebuild, type RebuildReport, type RebuildSource } from "./rebuild.ts";
 export { recover, type RecoveredResource, type RecoveryOptions } from "./recovery.ts";

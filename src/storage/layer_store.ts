@@ -11,8 +11,13 @@
  */
 import { CancelledError, errorMessage, InternalError } from "../errors/mod.ts";
 import type { ChainId } from "../model/mod.ts";
-import type { DurableRecordTable, Journal, StepRunner } from "../state/mod.ts";
-import { decodeRecord, encodeRecord } from "../state/record_file.ts";
+import {
+  decodeRecord,
+  type DurableRecordTable,
+  encodeRecord,
+  type Journal,
+  type StepRunner,
+} from "../state/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { BlobStatusError } from "./blob_status_error.ts";
 import { LAYER_DIRECTORY, layerDirectoryPayload } from "./layer_directory.ts";
@@ -119,9 +124,12 @@ class DiskLayerStore implements LayerStore, LayerStack {
     if (pending.length === 0) return;
     await this.#options.workers.disk("sync", { path: this.#paths.base });
     await Promise.all(pending.map(async ({ record: { chainId } }) => {
-      // Looked up again: it may have been collected meanwhile.
+      // Looked up again, and once more after the row: it may have been collected meanwhile.
       const layer = this.#layers.get(chainId);
-      if (layer !== undefined) await this.#put(markedDurable(layer));
+      if (layer === undefined) return;
+      const durable = markedDurable(layer);
+      await this.#options.layers.put(chainId, encodeLayer(durable));
+      if (this.#layers.get(chainId) === layer) this.#layers.set(chainId, durable);
     }));
   }
 

@@ -155,6 +155,26 @@ Deno.test("LayerStore.collect() keeps what a needed layer stands on and removes 
   assert.deepEqual(await bench.state.journal.owners(), []);
 });
 
+Deno.test("LayerStore.collect() is not undone by a makeDurable() under way", async () => {
+  await using bench = await StorageBench.open();
+  const base = await bench.apply(HELLO);
+  const table = bench.state.layers;
+  const put = table.put;
+  let collected: Promise<unknown> = Promise.resolve();
+  Object.assign(table, {
+    put: (...row: Parameters<typeof put>) => {
+      const written = put(...row);
+      collected = bench.store.collect(new Set());
+      return written;
+    },
+  });
+  await bench.store.makeDurable([base]);
+  await collected;
+  assert.equal(bench.store.get(base), undefined);
+  assert.equal(table.get(base), undefined);
+  assert.deepEqual(await bench.leftovers(), []);
+});
+
 Deno.test("createLayerStore() verifies what was not durable at an unclean boot and drops what differs", async () => {
   await using bench = await StorageBench.open();
   const durable = await bench.apply(HELLO);

@@ -8,14 +8,16 @@ import {
   loadPolicy,
   type ShortNameMode,
 } from "../image/mod.ts";
+import type { ChainId } from "../model/mod.ts";
 import type { PodRegistry } from "../pod/mod.ts";
-import type { SpaceReserve } from "../state/mod.ts";
+import type { Journal, SpaceReserve } from "../state/mod.ts";
 import {
   createLayerStore,
   createOverlaySnapshots,
   layerDirectoryType,
   LayerPaths,
   snapshotDirectoryType,
+  snapshotLayer,
   snapshotMountType,
   type Snapshots,
   StorageWorkers,
@@ -83,6 +85,7 @@ export async function openImages(options: ImagesOptions): Promise<ServerImages> 
       users: {
         containersUsing: (id) =>
           [...registry.containers()].filter((record) => record.imageId === id).map(({ id }) => id),
+        layersInUse: () => layersInUse(record.pods.journal),
       },
       rebuild,
       policy: image.signature_policy === ""
@@ -104,4 +107,12 @@ export async function openImages(options: ImagesOptions): Promise<ServerImages> 
   await record.images.rebuilt();
   const owned = undo.move();
   return { images: store, snapshots, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** From the journal, which is at hand before any container is, and has what is half made, too. */
+async function layersInUse(journal: Journal): Promise<ChainId[]> {
+  const resources = await Promise.all(
+    (await journal.owners()).map((owner) => journal.ofOwner(owner)),
+  );
+  return resources.flat().map(snapshotLayer).filter((layer) => layer !== undefined);
 }

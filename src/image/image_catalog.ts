@@ -332,11 +332,13 @@ export class ImageCatalog {
 
   async #collect(): Promise<void> {
     using _turn = await this.#durability.acquire();
-    const needed = new Set(this.#heldLayers.keys());
+    const { layers: store, users } = this.#options;
+    const inUse = await users.layersInUse();
+    const needed = new Set([...this.#heldLayers.keys(), ...inUse]);
     for (const { layers } of this.#images.values()) {
       for (const { chainId } of layers) needed.add(chainId);
     }
-    await this.#options.layers.collect(needed);
+    await store.collect(needed);
   }
 
   #isComplete(image: StoredImage): boolean {

@@ -75,6 +75,11 @@ export interface PullProgress {
 export interface ImageUsers {
   /** Ids of the containers made from the image. */
   containersUsing(image: ImageId): readonly string[];
+  /**
+   * Topmost layers of all root file systems. They stay even if the record of their image was lost:
+   * nothing may be taken away below a running container.
+   */
+  layersInUse(): Promise<readonly ChainId[]>;
 }
 
 /** Bytes of an archive given on standard input or as a file: an OCI layout (tar or directory) or a docker archive. */

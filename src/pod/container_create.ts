@@ -84,7 +84,7 @@ function rootfsStep({ snapshots }: ContainerCreateRooms): Step<ContainerCreation
   return {
     name: "rootfs",
     deadlineMs: POD_DEADLINES.rootfsMs,
-    intent: ({ record }) => snapshotIntent(record.id),
+    intent: ({ record, image }) => snapshotIntent(record.id, image.top),
     act: async (creation) => {
       const { record, image } = creation;
       creation.rootfs = await snapshots.prepare({ containerId: record.id, top: image.top });

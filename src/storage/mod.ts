@@ -20,6 +20,7 @@ export {
   SNAPSHOT_MOUNT,
   snapshotDirectoryType,
   snapshotIntent,
+  snapshotLayer,
   snapshotMountType,
   snapshotPayload,
   type SnapshotResource,

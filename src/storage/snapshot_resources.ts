@@ -5,8 +5,14 @@
  * @module
  */
 import { InternalError } from "../errors/mod.ts";
-import { type ContainerId, type JsonObject, parseContainerId } from "../model/mod.ts";
-import type { Intent, ResourceType } from "../state/mod.ts";
+import {
+  type ChainId,
+  type ContainerId,
+  isDigest,
+  type JsonObject,
+  parseContainerId,
+} from "../model/mod.ts";
+import type { Intent, Resource, ResourceType } from "../state/mod.ts";
 import type { Snapshots } from "./snapshots.ts";
 
 export const SNAPSHOT_DIRECTORY = "snapshot-directory";
@@ -24,8 +30,15 @@ export function snapshotPayload(containerId: ContainerId): JsonObject {
 }
 
 /** The intent of a step that calls `prepare`: undoing it unmounts and removes all that `prepare` makes. */
-export function snapshotIntent(containerId: ContainerId): Intent {
-  return { kind: SNAPSHOT_DIRECTORY, payload: snapshotPayload(containerId) };
+export function snapshotIntent(containerId: ContainerId, top: ChainId | null): Intent {
+  return { kind: SNAPSHOT_DIRECTORY, payload: { ...snapshotPayload(containerId), top } };
+}
+
+/** The topmost layer that a container's root file system stands on, if the resource is one. */
+export function snapshotLayer({ kind, payload: { top } }: Resource): ChainId | undefined {
+  return kind === SNAPSHOT_DIRECTORY && typeof top === "string" && isDigest(top)
+    ? top as string as ChainId
+    : undefined;
 }
 
 /** Undo removes the writable layer, unmounting it first if need be. */

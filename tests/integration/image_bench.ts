@@ -106,7 +106,7 @@ export class ImageBench implements AsyncDisposable {
       journal,
       steps,
       layers,
-      users: { containersUsing: () => [] },
+      users: { containersUsing: () => [], layersInUse: () => Promise.resolve([]) },
       rebuild,
       policy: ACCEPT_ANYTHING,
       registries,

@@ -25,6 +25,7 @@ export interface TestEntry {
   readonly content?: string | Uint8Array;
   /** Target: the entry is a symbolic link. */
   readonly link?: string;
+  readonly fifo?: boolean;
   readonly mode?: number;
   readonly uid?: number;
   readonly gid?: number;
@@ -283,7 +284,7 @@ function tarHeader(entry: TestEntry, size: number): Uint8Array {
   octal(124, 12, size);
   octal(136, 12, 1_767_323_045);
   put(148, "        ");
-  put(156, entry.link !== undefined ? "2" : directory ? "5" : "0");
+  put(156, entry.link !== undefined ? "2" : entry.fifo ? "6" : directory ? "5" : "0");
   if (entry.link !== undefined) put(157, entry.link);
   put(257, "ustar\0" + "00");
   const sum = header.reduce((total, byte) => total + byte, 0);

@@ -18,6 +18,7 @@ import {
   MS_NOSUID,
   NodeProcessRunner,
   PidfdWatcher,
+  PosixSpawner,
   ProcTable,
   removeTree,
   RootDir,
@@ -42,7 +43,7 @@ export function openMachine(): Machine {
   const processWatcher = undo.use(new PidfdWatcher({ kernel, processes }));
   const fileWatcher = undo.use(new InotifyWatcher(kernel));
   const namespaces = undo.use(new WorkerNamespaces());
-  const runner = new NodeProcessRunner();
+  const runner = new NodeProcessRunner(undo.use(new PosixSpawner(kernel)));
   const owned = undo.move();
   return {
     kernel,

@@ -1,6 +1,6 @@
 /**
- * {@link ProcessRunner} by `node:child_process`, which unlike `Deno.Command` takes a list of
- * descriptors.
+ * {@link ProcessRunner}: by `node:child_process`, which unlike `Deno.Command` takes a list of
+ * descriptors, or by another {@link ProgramStarter}.
  *
  * Deno rewrites one kind of command line on the way, as if it were Node's: a shell's `-c` with the path
  * of Deno's own executable among its arguments. Commands of ours start programs, not shells.
@@ -38,7 +38,37 @@ const REAP_MS = 5_000;
 
 type Ending = { readonly exitCode: number | null; readonly endedBy: string | null };
 
+/** How a program becomes a process. */
+export interface ProgramStarter {
+  /** @throws whatever kept it from starting */
+  start(request: StartRequest): StartedProgram;
+}
+
+export interface StartRequest {
+  readonly path: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  /** By position; a pipe's other end is in the answer, for the first three. */
+  readonly stdio: readonly ("pipe" | "ignore" | number)[];
+  readonly detached: boolean;
+}
+
+export interface StartedProgram {
+  readonly pid: number;
+  readonly ended: Promise<Ending>;
+  readonly stdin?: Writable;
+  readonly stdout?: Readable;
+  readonly stderr?: Readable;
+}
+
 export class NodeProcessRunner implements ProcessRunner {
+  readonly #starter: ProgramStarter;
+
+  constructor(starter: ProgramStarter = { start: startByNode }) {
+    this.#starter = starter;
+  }
+
   /** The first start in a process loads code for 15 to 40 ms; this spends them early. */
   async warmUp(): Promise<void> {
     await this.run({
@@ -57,12 +87,12 @@ export class NodeProcessRunner implements ProcessRunner {
     if (signal?.aborted === true) {
       throw new CancelledError(`Running ${path} was cancelled`, { path });
     }
-    const child = start(command, [
+    const child = this.#start(command, [
       command.stdin === undefined ? "ignore" : "pipe",
       "pipe",
       "pipe",
     ], true);
-    const ended = endingOf(child);
+    const { ended } = child;
     const stdout = new BoundedOutput(child.stdout as Readable, command.outputLimitBytes);
     const stderr = new BoundedOutput(child.stderr as Readable, command.outputLimitBytes);
     if (command.stdin !== undefined) feed(child.stdin as Writable, command.stdin);
@@ -88,16 +118,22 @@ export class NodeProcessRunner implements ProcessRunner {
   }
 
   spawn(command: SpawnCommand): SpawnedProcess {
-    // Above standard error, "ignore" would leave the descriptor closed instead of giving /dev/null.
-    const devNull = command.stdio.includes("null", 3) ? openSync("/dev/null", "r+") : undefined;
+    const stdio = command.stdio.map((entry) => entry === "null" ? "ignore" : entry);
+    const { pid, ended } = this.#start(command, stdio, command.detached ?? false);
+    return { pid, ended };
+  }
+
+  #start(
+    { path, args, env, cwd }: Program,
+    stdio: StartRequest["stdio"],
+    detached: boolean,
+  ): StartedProgram {
+    const program = { path, args, env, ...(cwd === undefined ? {} : { cwd }) };
+    checkProgram(program);
     try {
-      const stdio = command.stdio.map((entry, index) =>
-        entry !== "null" ? entry : index < 3 ? "ignore" : devNull ?? "ignore"
-      );
-      const child = start(command, stdio, command.detached ?? false);
-      return { pid: child.pid ?? -1, ended: endingOf(child) };
-    } finally {
-      if (devNull !== undefined) closeSync(devNull);
+      return this.#starter.start({ ...program, stdio, detached });
+    } catch (error) {
+      throw startError(path, cwd, error);
     }
   }
 }
@@ -105,28 +141,31 @@ export class NodeProcessRunner implements ProcessRunner {
 /** The parts of a command that starting it needs. */
 type Program = Pick<SpawnCommand, "path" | "args" | "env" | "cwd">;
 
-function start(
-  { path, args, env, cwd }: Program,
-  stdio: ("pipe" | "ignore" | number)[],
-  detached: boolean,
-): ChildProcess {
-  checkProgram({ path, args, env, ...(cwd === undefined ? {} : { cwd }) });
-  let child: ChildProcess;
+function startByNode({ path, args, env, cwd, stdio, detached }: StartRequest): StartedProgram {
+  // Above standard error, "ignore" would leave the descriptor closed instead of giving /dev/null.
+  const devNull = stdio.includes("ignore", 3) ? openSync("/dev/null", "r+") : undefined;
   try {
-    child = spawn(path, [...args], {
+    const child = spawn(path, [...args], {
       env: { ...env },
-      stdio,
+      stdio: stdio.map((entry, index) =>
+        entry === "ignore" && index >= 3 ? devNull ?? entry : entry
+      ),
       detached,
       ...(cwd === undefined ? {} : { cwd }),
     });
-  } catch (error) {
-    throw startError(path, cwd, error);
+    const ended = endingOf(child);
+    if (child.pid === undefined) throw new InternalError(`Node did not start ${path}`, { path });
+    const { stdin, stdout, stderr } = child;
+    return {
+      pid: child.pid,
+      ended,
+      ...(stdin === null ? {} : { stdin }),
+      ...(stdout === null ? {} : { stdout }),
+      ...(stderr === null ? {} : { stderr }),
+    };
+  } finally {
+    if (devNull !== undefined) closeSync(devNull);
   }
-  if (child.pid === undefined) {
-    child.on("error", () => {});
-    throw startError(path, cwd, undefined);
-  }
-  return child;
 }
 
 function checkProgram({ path, args, env, cwd }: Program): void {
@@ -209,7 +248,8 @@ async function within(promise: Promise<unknown>, ms: number): Promise<void> {
 /** Writes all of the input; a program that does not read it to the end is in its right. */
 function feed(stdin: Writable, bytes: Uint8Array): void {
   stdin.on("error", () => {});
-  stdin.end(bytes);
+  // Destroyed, not ended: the writing end of a pipe has no end to wait for.
+  stdin.write(bytes, () => stdin.destroy());
 }
 
 /** The first `limit` bytes of a stream; the rest is read and dropped, so that the writer never blocks. */

@@ -48,6 +48,7 @@ export type {
   SpawnedProcess,
 } from "./process_runner.ts";
 export { NodeProcessRunner } from "./child_process.ts";
+export { PosixSpawner } from "./posix_spawn.ts";
 export { parseProcessStat, type ProcessStat, ProcTable } from "./process_table.ts";
 export { PidfdWatcher, type PidfdWatcherOptions } from "./process_watcher.ts";
 export { closeDebuggerPort } from "./debugger_port.ts";

@@ -1,12 +1,15 @@
 /** `ContainerStatus` of a container. @module */
 import { type ContainerStatusResponse, Signal } from "../proto/mod.ts";
 import type { JsonObject } from "../model/mod.ts";
+import type { StepTiming } from "../state/steps.ts";
 import { type ContainerRecord, criContainerState } from "./container.ts";
 
 export interface ContainerStatusExtras {
   readonly verbose: boolean;
   /** The spec it runs with, for the verbose answer; undefined after a reboot. */
   readonly spec: JsonObject | undefined;
+  /** Where its making spent its time, if this process made it. */
+  readonly timings: readonly StepTiming[];
 }
 
 /** What the container is now; exit code -1 until it has ended. */
@@ -47,16 +50,20 @@ export function containerStatus(
       },
       stopSignal: config.stopSignal ?? Signal.SIGNAL_RUNTIME_DEFAULT,
     },
-    info: extras.verbose ? { info: JSON.stringify(containerInfo(record, extras.spec)) } : {},
+    info: extras.verbose ? { info: JSON.stringify(containerInfo(record, extras)) } : {},
   };
 }
 
-function containerInfo(record: ContainerRecord, spec: JsonObject | undefined): object {
+function containerInfo(
+  record: ContainerRecord,
+  { spec, timings }: ContainerStatusExtras,
+): object {
   return {
     sandboxID: record.sandboxId,
     pid: "init" in record.state ? record.state.init.pid : 0,
     runtimeSpec: spec ?? null,
     privileged: record.config.linux?.securityContext?.privileged ?? false,
     cgroupPath: record.place.cgroupPath,
+    timings,
   };
 }

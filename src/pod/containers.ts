@@ -26,7 +26,7 @@ import {
   NamespaceMode,
 } from "../proto/mod.ts";
 import { type ContainerRuntime, type ExecResult } from "../runtime/mod.ts";
-import type { StepRunner } from "../state/steps.ts";
+import type { StepRunner, StepTiming } from "../state/steps.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import {
   containerIn,
@@ -84,6 +84,7 @@ export interface ContainersOptions {
 export class Containers implements ContainerService {
   readonly #options: ContainersOptions;
   readonly #creations = new JoinableCreations<ContainerId>();
+  readonly #timings = new Map<ContainerId, readonly StepTiming[]>();
 
   constructor(options: ContainersOptions) {
     this.#options = options;
@@ -142,6 +143,7 @@ export class Containers implements ContainerService {
     return containerStatus(record, {
       verbose,
       spec: verbose ? this.#specOf(record) : undefined,
+      timings: this.#timings.get(record.id) ?? [],
     });
   }
 
@@ -225,6 +227,7 @@ export class Containers implements ContainerService {
       log.error("A removed container left something behind; it will be tried again", { id, error });
     });
     await runner.commit(REMOVE, "forget", () => registry.deleteContainer(id));
+    this.#timings.delete(id);
   }
 
   /**
@@ -258,7 +261,8 @@ export class Containers implements ContainerService {
       registry.putContainer(creation.record);
     });
     try {
-      await runner.run(CREATE, id, containerCreatePlan(rooms, creation), creation);
+      const plan = containerCreatePlan(rooms, creation);
+      this.#timings.set(id, await runner.run(CREATE, id, plan, creation));
       // A stop that came meanwhile waits for this creation: it finds the container and ends it.
       await runner.commit(CREATE, "commit", () => {
         registry.putContainer(committed(creation));

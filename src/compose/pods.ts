@@ -180,7 +180,18 @@ export function openPods(
     containers,
     recover: () =>
       recoverPods(
-        { registry, runner, sandboxes, containers, exits, runtime, clock, bootId, log },
+        {
+          registry,
+          runner,
+          sandboxes,
+          containers,
+          exits,
+          runtime,
+          clock,
+          bootId,
+          log,
+          copies: record.files,
+        },
         { sandboxes: record.pods.sandboxes.all(), containers: record.pods.containers.all() },
       ),
     async [Symbol.asyncDispose](): Promise<void> {

@@ -18,7 +18,7 @@ import { OciRuntime } from "../runtime/mod.ts";
 import { type FaultGates, recover, SpaceReserve } from "../state/mod.ts";
 import { detectNodeFacts, lockDirectory, sealDescriptors } from "../sys/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
-import { POD_DEADLINES, type PodRegistry } from "../pod/mod.ts";
+import { POD_DEADLINES, type PodRegistry, type RecoveryReport } from "../pod/mod.ts";
 import { openImages } from "./images.ts";
 import { openMachine } from "./node.ts";
 import { serverPaths } from "./paths.ts";
@@ -139,7 +139,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     }, opened),
   );
   const report = await pods.recover();
-  await recoverOrphans(record, pods.registry, log);
+  await recoverOrphans(record, pods.registry, report, log);
   log.info("Recovered", {
     sandboxes: report.sandboxes,
     containers: report.containers,
@@ -190,8 +190,16 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 async function recoverOrphans(
   { podSteps }: ServerRecord,
   registry: PodRegistry,
+  { unreadable }: RecoveryReport,
   log: Logger,
 ): Promise<void> {
   const { journal, undoer } = podSteps;
-  await recover({ journal, undoer, isCommitted: (owner) => registry.has(owner), log });
+  // Nobody knows what an unreadable record says: what it stands for may be running.
+  const leftAlone = new Set(unreadable);
+  await recover({
+    journal,
+    undoer,
+    isCommitted: (owner) => registry.has(owner) || leftAlone.has(owner),
+    log,
+  });
 }

@@ -36,6 +36,13 @@ export interface RecoveryOptions {
   readonly clock: Clock;
   readonly bootId: string;
   readonly log: Logger;
+  /** The copies beside the bundles, for a row that cannot be read. */
+  readonly copies: Readonly<Record<"sandbox" | "container", RecordCopy>>;
+}
+
+/** @returns undefined if there is no copy */
+export interface RecordCopy {
+  read(id: string): Promise<{ readonly value: JsonObject } | undefined>;
 }
 
 /** The rows of the database as they were found. */
@@ -63,20 +70,42 @@ export async function recoverPods(
 ): Promise<RecoveryReport> {
   const { registry, log } = options;
   const unreadable: string[] = [];
-  const read = <R>(rows: RecordedPods["sandboxes"], parse: (json: JsonObject) => R): R[] =>
-    rows.flatMap(({ id, value }) => {
+  const read = async <R>(
+    kind: "sandbox" | "container",
+    rows: RecordedPods["sandboxes"],
+    parse: (json: JsonObject) => R,
+  ): Promise<{ records: R[]; fromCopies: R[] }> => {
+    const records: R[] = [];
+    const fromCopies: R[] = [];
+    for (const { id, value } of rows) {
       try {
-        return [parse(value)];
+        records.push(parse(value));
       } catch (error) {
-        unreadable.push(id);
-        log.error("A record cannot be read and is left alone", { id, error });
-        return [];
+        const copy = await options.copies[kind].read(id).then(
+          (found) => found === undefined ? undefined : parse(found.value),
+        ).catch(() => undefined);
+        if (copy === undefined) unreadable.push(id);
+        else fromCopies.push(copy);
+        const outcome = copy === undefined ? "is left alone" : "is taken from its copy";
+        log.error(`A record cannot be read and ${outcome}`, { kind, id, error });
       }
-    });
-  const sandboxes = read(recorded.sandboxes, sandboxFromJson);
-  const containers = read(recorded.containers, containerFromJson);
+    }
+    return { records: [...records, ...fromCopies], fromCopies };
+  };
+  const { records: sandboxes, fromCopies: sandboxCopies } = await read(
+    "sandbox",
+    recorded.sandboxes,
+    sandboxFromJson,
+  );
+  const { records: containers, fromCopies: containerCopies } = await read(
+    "container",
+    recorded.containers,
+    containerFromJson,
+  );
   for (const record of sandboxes) registry.loadSandbox(record);
   for (const record of containers) registry.loadContainer(record);
+  for (const record of sandboxCopies) registry.putSandbox(record);
+  for (const record of containerCopies) registry.putContainer(record);
 
   await Promise.all(containers.map((record) => recoverContainer(options, record)));
   const stopping = sandboxes.map((record) => recoverSandbox(options, record));

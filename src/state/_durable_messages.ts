@@ -41,7 +41,10 @@ export interface ImageContents {
 // A type, because an interface has no index signature.
 export type DurableOperations = {
   /** Opens `images.db` if it is not open, and reads all of it. */
-  open: { request: { readonly path: string; readonly bootId: string }; reply: ImageContents };
+  open: {
+    request: { readonly path: string; readonly bootId: string; readonly closedByDeath: boolean };
+    reply: ImageContents;
+  };
   /** All changes in one commit that survives a power cut; null if `open` must be called first. */
   commit: { request: readonly ImageChange[]; reply: ChangeResult[] | null };
   /** A passive checkpoint of another database: waits for nobody, and lets nobody wait. */

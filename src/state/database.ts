@@ -26,6 +26,8 @@ export interface OpenOptions {
   readonly busyTimeoutMs: number;
   /** 0 leaves checkpoints to another connection. SQLite's default is 1000. */
   readonly autoCheckpointPages?: number;
+  /** It was open in a worker of this process that died, and closed, with its log moved into it. */
+  readonly closedByDeath?: boolean;
 }
 
 /**
@@ -53,7 +55,8 @@ export interface OpenedDatabase {
  * Opens the database at `path`, making it if there is none.
  *
  * A file that SQLite finds damaged is renamed to `<path>.damaged-<time>` together with its `-wal` and
- * `-shm`, and an empty database takes its place. A file of an older schema is copied to
+ * `-shm`, and an empty database takes its place. So is one whose log is gone although nobody closed it
+ * ({@link closeDatabase}): what it says is whole, but of an earlier moment. A file of an older schema is copied to
  * `<path>.backup-v<N>` and then migrated in one transaction.
  *
  * @throws {FailedPreconditionError} the schema is newer than this binary; the file is untouched
@@ -63,11 +66,15 @@ export interface OpenedDatabase {
 export function openDatabase(options: OpenOptions): OpenedDatabase {
   const { path } = options;
   try {
-    const opened = openChecked(options);
-    if (opened.kind === "opened") return opened;
+    const opened = lostLog(options) ?? openChecked(options);
+    if (opened.kind === "opened") {
+      removeIfThere(closedMark(path));
+      return opened;
+    }
     const { reason, setAside } = opened;
     const again = openChecked(options);
     if (again.kind === "opened") {
+      removeIfThere(closedMark(path));
       return { database: again.database, origin: { kind: "damaged", reason, setAside } };
     }
     throw new InternalError(`The new database ${path} is damaged at once: ${again.reason}`, {
@@ -87,9 +94,44 @@ export function markUsed(database: DatabaseSync): void {
   database.exec(`PRAGMA application_id = ${USED}`);
 }
 
+/** Closes the database, and notes that it was closed: its log may be gone at the next opening. */
+export function closeDatabase(database: DatabaseSync, path: string): void {
+  database.close();
+  try {
+    Deno.openSync(closedMark(path), { create: true, write: true, mode: 0o600 }).close();
+  } catch {
+    // On a full or failed disk: without the mark the next opening rebuilds what it could have read.
+  }
+}
+
+const closedMark = (path: string) => `${path}-closed`;
+
+type Damaged = { readonly kind: "damaged"; readonly reason: string; readonly setAside: string };
+
+/** Sets a database aside whose last commits were in a log that has been lost. */
+function lostLog({ path, closedByDeath }: OpenOptions): Damaged | undefined {
+  const explained = closedByDeath === true || exists(closedMark(path)) || exists(`${path}-wal`);
+  if (explained || !exists(path) || Deno.statSync(path).size === 0) return undefined;
+  return {
+    kind: "damaged",
+    reason: "its log is missing although it was not closed",
+    setAside: setAsideDatabase(path),
+  };
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
 type Attempt =
   | ({ readonly kind: "opened" } & OpenedDatabase)
-  | { readonly kind: "damaged"; readonly reason: string; readonly setAside: string };
+  | Damaged;
 
 function openChecked(options: OpenOptions): Attempt {
   const { path, busyTimeoutMs } = options;

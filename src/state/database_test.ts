@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { FailedPreconditionError, InternalError } from "../errors/mod.ts";
-import { markUsed, type Migration, openDatabase, type OpenedDatabase } from "./database.ts";
+import {
+  closeDatabase,
+  markUsed,
+  type Migration,
+  openDatabase,
+  type OpenedDatabase,
+} from "./database.ts";
 import { PodState } from "./pod_records.ts";
 
 const FIRST: Migration = { version: 1, sql: "CREATE TABLE a (x TEXT NOT NULL) STRICT" };
@@ -37,10 +43,10 @@ Deno.test("a new database is private, of the newest version, and says that it wa
     for (const file of [path, `${path}-wal`]) {
       assert.equal((Deno.statSync(file).mode ?? 0) & 0o777, 0o600, file);
     }
-    database.close();
+    closeDatabase(database, path);
     const again = open(path, FIRST, SECOND);
     assert.deepEqual(again.origin, { kind: "existing" });
-    again.database.close();
+    closeDatabase(again.database, path);
   }));
 
 Deno.test("an older schema is migrated after a backup that an older binary can open", () =>
@@ -48,11 +54,12 @@ Deno.test("an older schema is migrated after a backup that an older binary can o
     const old = open(path, FIRST);
     old.database.exec("INSERT INTO a VALUES ('kept')");
     markUsed(old.database);
-    old.database.close();
+    closeDatabase(old.database, path);
     const { database, origin } = open(path, FIRST, SECOND);
     assert.deepEqual(origin, { kind: "migrated", fromVersion: 1, backup: `${path}.backup-v1` });
     assert.deepEqual({ ...database.prepare("SELECT * FROM a").get() }, { x: "kept", y: 7 });
-    database.close();
+    closeDatabase(database, path);
+    Deno.createSync(`${path}.backup-v1-wal`).close();
     const backup = open(`${path}.backup-v1`, FIRST);
     assert.equal(backup.origin.kind, "existing");
     assert.deepEqual({ ...backup.database.prepare("SELECT * FROM a").get() }, { x: "kept" });
@@ -63,18 +70,18 @@ Deno.test("a migration that fails changes nothing", () =>
   inDirectory((path) => {
     const first = open(path, FIRST);
     markUsed(first.database);
-    first.database.close();
+    closeDatabase(first.database, path);
     const broken: Migration = { version: 2, sql: "CREATE TABLE c (z TEXT) STRICT; NONSENSE" };
     assert.throws(() => open(path, FIRST, broken), InternalError);
     const { database, origin } = open(path, FIRST);
     assert.deepEqual(origin, { kind: "existing" });
     assert.equal(database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'c'").get(), undefined);
-    database.close();
+    closeDatabase(database, path);
   }));
 
 Deno.test("a newer schema is refused, naming both versions, and left alone", () =>
   inDirectory((path) => {
-    open(path, FIRST, SECOND).database.close();
+    closeDatabase(open(path, FIRST, SECOND).database, path);
     const before = Deno.readFileSync(path);
     assert.throws(
       () => open(path, FIRST),
@@ -82,7 +89,20 @@ Deno.test("a newer schema is refused, naming both versions, and left alone", () 
         error instanceof FailedPreconditionError && /version 2.*up to 1$/.test(error.message),
     );
     assert.deepEqual(Deno.readFileSync(path), before);
-    assert.deepEqual(names(path), ["pods.db"]);
+    assert.deepEqual(names(path), ["pods.db", "pods.db-closed"]);
+  }));
+
+Deno.test("a database that lost its log unclosed is set aside, one that was closed is not", () =>
+  inDirectory((path) => {
+    const first = open(path, FIRST);
+    markUsed(first.database);
+    closeDatabase(first.database, path);
+    const second = open(path, FIRST);
+    assert.equal(second.origin.kind, "existing");
+    second.database.close(); // its log goes, and nobody says why
+    const third = open(path, FIRST);
+    assert.equal(third.origin.kind, "damaged");
+    third.database.close();
   }));
 
 Deno.test("a locked database waits and then says who is in the way", () =>

@@ -17,7 +17,7 @@ import { IMAGES_MIGRATIONS } from "./_schemas.ts";
 import { databaseError } from "./_sqlite_errors.ts";
 import { DocumentTable, ResourceTable } from "./_tables.ts";
 import { Transactions } from "./_transactions.ts";
-import { markUsed, openDatabase, type OpenedDatabase } from "./database.ts";
+import { closeDatabase, markUsed, openDatabase, type OpenedDatabase } from "./database.ts";
 
 const BUSY_TIMEOUT_MS = 10_000;
 /** 1 MiB of log: a small part of the reserve, which must hold it when the disk is full. */
@@ -26,13 +26,16 @@ const AUTO_CHECKPOINT_PAGES = 256;
 /** `images.db` as this thread has it open. */
 class ImageDatabase implements Disposable {
   readonly #opened: OpenedDatabase;
+  readonly #path: string;
   readonly #transactions: Transactions;
   readonly #tables: Readonly<Record<ImageTable, DocumentTable>>;
   readonly #resources: ResourceTable;
 
-  constructor(path: string, bootId: string) {
+  constructor(path: string, bootId: string, closedByDeath: boolean) {
+    this.#path = path;
     this.#opened = openDatabase({
       path,
+      closedByDeath,
       migrations: IMAGES_MIGRATIONS,
       synchronous: "FULL",
       busyTimeoutMs: BUSY_TIMEOUT_MS,
@@ -61,7 +64,7 @@ class ImageDatabase implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#opened.database.close();
+    closeDatabase(this.#opened.database, this.#path);
   }
 
   #apply(change: ImageChange): ChangeResult {
@@ -99,8 +102,8 @@ let images: ImageDatabase | undefined;
 const checkpointed = new Map<string, Checkpointed>();
 
 serveWorker<DurableOperations>({
-  open: ({ path, bootId }) => {
-    images ??= new ImageDatabase(path, bootId);
+  open: ({ path, bootId, closedByDeath }) => {
+    images ??= new ImageDatabase(path, bootId, closedByDeath);
     return images.contents();
   },
   commit: (changes) => images?.commit(changes) ?? null,

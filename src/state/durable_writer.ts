@@ -32,6 +32,8 @@ export class DurableWriter implements Checkpointer, AsyncDisposable {
   });
   #waiting: Waiting[] = [];
   #committing = false;
+  /** Databases that a worker of this process has had open. */
+  readonly #opened = new Set<string>();
 
   /** Starts the worker early, so that the first call does not wait for it. */
   start(): Promise<void> {
@@ -39,8 +41,11 @@ export class DurableWriter implements Checkpointer, AsyncDisposable {
   }
 
   /** Opens `images.db` in the worker, if it is not open there, and reads all of it. */
-  open(path: string, bootId: string): Promise<ImageContents> {
-    return this.#channel.call("open", { path, bootId });
+  async open(path: string, bootId: string): Promise<ImageContents> {
+    const closedByDeath = this.#opened.has(path);
+    const contents = await this.#channel.call("open", { path, bootId, closedByDeath });
+    this.#opened.add(path);
+    return contents;
   }
 
   /**

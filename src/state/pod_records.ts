@@ -13,6 +13,7 @@ import { databaseError, isDiskFull } from "./_sqlite_errors.ts";
 import { DocumentTable, ResourceTable } from "./_tables.ts";
 import { Transactions } from "./_transactions.ts";
 import {
+  closeDatabase,
   type DatabaseOrigin,
   isComplete,
   markUsed,
@@ -151,7 +152,8 @@ export class PodState implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     clearTimeout(this.#pause);
     await this.#checkpoint;
-    if (this.#opened.database.isOpen) this.#opened.database.close();
+    const { database } = this.#opened;
+    if (database.isOpen) closeDatabase(database, this.path);
   }
 
   #write<T>(act: () => T): T {

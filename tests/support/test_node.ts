@@ -22,6 +22,11 @@ export interface ServerStart {
   /** `--fault-gate`. */
   readonly faultGate?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /**
+   * The server sees this boot id instead of the machine's: it runs in a mount namespace of its own in
+   * which the kernel's file is covered, and so do the pods that it makes.
+   */
+  readonly bootId?: string;
 }
 
 let serial = 0;
@@ -189,6 +194,7 @@ export class RunningServer implements AsyncDisposable {
         'log=$1; shift; exec "$@" >>"$log" 2>&1',
         "sh",
         logPath,
+        ...(start.bootId === undefined ? [] : inBoot(node, start.bootId)),
         program,
         ...first,
         ...args,
@@ -258,6 +264,14 @@ export function serverCommand(): [string, string[]] {
   return binary !== ""
     ? [binary, []]
     : [Deno.execPath(), ["run", "-A", "--quiet", "--no-check", `${TOP}main.ts`]];
+}
+
+/** A command in front of another one, which then finds another boot id; the pid stays the same. */
+function inBoot(node: TestNode, bootId: string): string[] {
+  const file = `${node.directory}/boot-${bootId}`;
+  Deno.writeTextFileSync(file, `${bootId}\n`);
+  const script = 'mount --bind "$1" /proc/sys/kernel/random/boot_id && shift && exec "$@"';
+  return ["unshare", "--mount", "--propagation", "slave", "/bin/sh", "-c", script, "sh", file];
 }
 
 async function isSettled(promise: Promise<unknown>): Promise<boolean> {

@@ -22,6 +22,7 @@ import {
   UnavailableError,
   UnimplementedError,
 } from "../errors/mod.ts";
+import { serverMessage } from "./failure.ts";
 import {
   type DeepPartial,
   ImageServiceDefinition,
@@ -152,8 +153,8 @@ function callsOf(
 
 /** The domain's error for a gRPC status, so that commands speak one language. */
 export function fromServiceError(error: ServiceError, socket: string): SauropodError {
-  const details = { cause: error };
-  const message = error.details;
+  const [message, { remedy }] = serverMessage(error.details);
+  const details = { cause: error, ...(remedy === undefined ? {} : { remedy }) };
   switch (error.code) {
     case status.UNAVAILABLE:
       return /No connection established|ENOENT|ECONNREFUSED|connect/i.test(message)

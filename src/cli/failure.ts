@@ -2,7 +2,7 @@
 import { errorMessage, SauropodError } from "../errors/mod.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** The message, then what to do. Messages of the server bring theirs along. */
+/** The message, then what to do, on a line of its own. */
 export function described(error: unknown): string {
   // An error of several steps names each.
   if (error instanceof SuppressedError) {
@@ -10,6 +10,13 @@ export function described(error: unknown): string {
   }
   const remedy = error instanceof SauropodError ? error.details.remedy : undefined;
   return remedy === undefined ? errorMessage(error) : `${errorMessage(error)}\n  ${remedy}`;
+}
+
+/** Takes the remedy out of a message of the server, which ends with it. */
+export function serverMessage(text: string): [message: string, details: { remedy?: string }] {
+  const mark = "; remedy: ";
+  const at = text.lastIndexOf(mark);
+  return at < 0 ? [text, {}] : [text.slice(0, at), { remedy: text.slice(at + mark.length) }];
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Pulling an image with its progress on standard error. @module */
 import { FailedPreconditionError, UnavailableError } from "../errors/mod.ts";
+import { serverMessage } from "./failure.ts";
 import type { CriClient } from "./client.ts";
 import { bytesText } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
@@ -42,7 +43,7 @@ export async function pullImage(pull: ImagePull): Promise<string> {
   });
   for await (const line of lines) {
     const { progress: report, image: pulled, error } = JSON.parse(line) as PullLine;
-    if (error !== undefined) throw new FailedPreconditionError(error);
+    if (error !== undefined) throw new FailedPreconditionError(...serverMessage(error));
     if (pulled !== undefined) return pulled.id;
     if (report !== undefined) progress.show(report.layers);
   }

@@ -1,4 +1,5 @@
 import { FailedPreconditionError, NotFoundError } from "../../errors/mod.ts";
+import { serverMessage } from "../failure.ts";
 import { CLIENT_OPTIONS, type Command } from "../command.ts";
 
 /** Takes an archive as the body, or `path` of one on this node; answers one JSON line an image. */
@@ -33,7 +34,7 @@ export const load: Command = {
         image?: { id: string; repoTags: readonly string[] };
         error?: string;
       };
-      if (error !== undefined) throw new FailedPreconditionError(error);
+      if (error !== undefined) throw new FailedPreconditionError(...serverMessage(error));
       if (image !== undefined) context.terminal.out(`${image.repoTags[0] ?? image.id}\n`);
     }
     return 0;

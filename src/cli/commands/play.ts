@@ -108,6 +108,12 @@ function line({ namespace, name, id, ip }: StartedPod): string {
 }
 
 async function manifestText(file: string, { terminal }: CommandContext): Promise<string> {
+  if (file !== "-" && (await Deno.stat(file).catch(() => undefined))?.isDirectory) {
+    throw new InvalidArgumentError(`Cannot read ${file}: it is a folder`, {
+      path: file,
+      remedy: "name one file, or give - and the files' content as standard input",
+    });
+  }
   let stream: ReadableStream<Uint8Array>;
   try {
     stream = file === "-" ? terminal.input() : (await Deno.open(file)).readable;

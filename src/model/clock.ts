@@ -3,20 +3,34 @@
 export interface Clock {
   /** Wall clock, nanoseconds since the epoch; for timestamps only. */
   nowNs(): bigint;
+  /** From now on `nowNs` tells only times after this one: what an earlier process has given out. */
+  startAfter(ns: bigint): void;
   /** Monotonic milliseconds with a fraction; for every deadline and duration. */
   monotonicMs(): number;
 }
 
-/** The machine's clocks; `nowNs` strictly increases within this process. */
+/** So far apart are the two clocks only when somebody has set the machine's. */
+const SET_MS = 10;
+
+/** The machine's clocks; `nowNs` strictly increases, also when the wall clock is set back. */
 export class SystemClock implements Clock {
   #lastNs = 0n;
+  /** Wall clock at the monotonic zero, which gives `Date.now` its fractions. */
+  #originMs = performance.timeOrigin;
 
   nowNs(): bigint {
-    const millis = performance.timeOrigin + performance.now();
+    const sinceMs = performance.now();
+    const wallMs = Date.now();
+    if (Math.abs(wallMs - (this.#originMs + sinceMs)) > SET_MS) this.#originMs = wallMs - sinceMs;
+    const millis = this.#originMs + sinceMs;
     const whole = Math.floor(millis);
     const now = BigInt(whole) * 1_000_000n + BigInt(Math.floor((millis - whole) * 1e6));
     this.#lastNs = now > this.#lastNs ? now : this.#lastNs + 1n;
     return this.#lastNs;
+  }
+
+  startAfter(ns: bigint): void {
+    if (ns > this.#lastNs) this.#lastNs = ns;
   }
 
   monotonicMs(): number {

@@ -104,6 +104,7 @@ export async function recoverPods(
   );
   for (const record of sandboxes) registry.loadSandbox(record);
   for (const record of containers) registry.loadContainer(record);
+  for (const ns of timesOf(sandboxes, containers)) options.clock.startAfter(ns);
   for (const record of sandboxCopies) registry.putSandbox(record);
   for (const record of containerCopies) registry.putContainer(record);
 
@@ -117,6 +118,17 @@ export async function recoverPods(
     unreadable,
     resumed: resume(options, stopping.filter((work) => work !== undefined)),
   };
+}
+
+/** Times of an earlier process, which those of this one must come after although the clock was set. */
+function timesOf(
+  sandboxes: readonly SandboxRecord[],
+  containers: readonly ContainerRecord[],
+): bigint[] {
+  return [
+    ...[...sandboxes, ...containers].map(({ createdAtNs }) => createdAtNs),
+    ...containers.map(({ state }) => "startedAtNs" in state ? state.startedAtNs : 0n),
+  ];
 }
 
 async function recoverContainer(options: RecoveryOptions, record: ContainerRecord): Promise<void> {

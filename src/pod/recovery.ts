@@ -215,6 +215,9 @@ async function undoCreation(
   else registry.deleteContainer(id as ContainerRecord["id"]);
 }
 
+/** How much that was interrupted goes on at the same time: a stop that hangs must not hold up the rest. */
+const RESUMED_TOGETHER = 8;
+
 async function resume(
   options: RecoveryOptions,
   sandboxWork: readonly (() => Promise<void>)[],
@@ -226,9 +229,13 @@ async function resume(
   const reaps = [...registry.containers()]
     .filter(({ state }) => state.kind === "exited")
     .map((record) => () => containers.reap(record.id));
-  for (const work of [...removals, ...reaps, ...sandboxWork]) {
-    await work().catch((error: unknown) => {
-      log.warn("Something interrupted by the restart is not finished yet", { error });
-    });
-  }
+  const next = [...removals, ...reaps, ...sandboxWork].values();
+  const lane = async () => {
+    for (const work of next) {
+      await work().catch((error: unknown) => {
+        log.warn("Something interrupted by the restart is not finished yet", { error });
+      });
+    }
+  };
+  await Promise.all(Array.from({ length: RESUMED_TOGETHER }, lane));
 }

@@ -14,7 +14,9 @@ export async function serve(options: ServeOptions, version: string): Promise<num
   const { loaded, logFile, logFormat, faultGates } = options;
   closeDebuggerPort();
   sealDescriptors(createLinuxKernel());
-  Deno.umask(0o077);
+  // What is private has a private directory; monitors, runtimes and execs inherit the mask, and what
+  // we write for containers must be readable by users other than root.
+  Deno.umask(0o022);
   const { log_level: level, log_filter: filter } = loaded.configuration.runtime;
   using sink = openSink(logFile);
   const log = createLogger({

@@ -222,7 +222,9 @@ class DiskLayerStore implements LayerStore, LayerStack {
     const { chainId, source, compression, blobDigest, blobSize, diffId } = application;
     const directory = this.#paths.unpacking(chainId);
     await Deno.mkdir(directory, { mode: 0o700 });
-    await Deno.mkdir(`${directory}/diff`, { mode: 0o755 });
+    await Deno.mkdir(`${directory}/diff`);
+    // Exactly, whatever the umask: unless the archive says otherwise it is what containers see as /.
+    await Deno.chmod(`${directory}/diff`, 0o755);
     const reply = await this.#options.workers.unpack({
       source,
       compression,

@@ -189,7 +189,9 @@ class OverlaySnapshots implements Snapshots {
 /** True if it was made, false if it was there. */
 async function makeDirectory(path: string, mode: number): Promise<boolean> {
   try {
-    await Deno.mkdir(path, { mode });
+    await Deno.mkdir(path);
+    // Exactly this mode, whatever the umask.
+    await Deno.chmod(path, mode);
     return true;
   } catch (error) {
     if (error instanceof Deno.errors.AlreadyExists) return false;

@@ -204,7 +204,7 @@ test("command, arguments, environment, user and folder are the image's where the
   assert.deepEqual(image.slice(0, 3), [
     "from the image",
     "/srv",
-    "uid=33 gid=44 groups=44,555",
+    "uid=33(web) gid=44(web) groups=44(web),555(extra)",
   ]);
   for (const line of ["KEPT=image", "CHANGED=image", "HOME=/srv"]) {
     assert.ok(image.includes(line), line);
@@ -227,6 +227,19 @@ test("command, arguments, environment, user and folder are the image's where the
   assert.ok(asked.includes("KEPT=image") && asked.includes("CHANGED=request"), asked.join());
   const replaced = await said({ command: ["/bin/echo", "alone"], args: [] });
   assert.deepEqual(replaced, ["alone"], "a command drops the image's arguments");
+});
+
+test("a user other than root can look around, run programs and read the pod's files", async (bench) => {
+  const container = await bench.pod({
+    container: { linux: { securityContext: { runAsUser: { value: 1000n } } } },
+  });
+  assert.equal(await container.sh("/bin/busybox stat -c %a /"), "755");
+  for (const name of ["hosts", "hostname", "resolv.conf", "passwd", "group"]) {
+    assert.equal(await container.sh(`/bin/busybox stat -c %a /etc/${name}`), "644", name);
+  }
+  await container.sh("/bin/busybox ls / && /bin/busybox cat /etc/hosts /etc/resolv.conf");
+  assert.equal(await container.sh("umask"), "0022");
+  assert.equal(await bench.output("umask"), "0022");
 });
 
 test("a container reports the user that it runs as", async (bench) => {

@@ -261,7 +261,7 @@ export class BenchContainer {
 
 export function parseLog(text: string): LogLine[] {
   return text.split("\n").slice(0, -1).map((line) => {
-    const match = /^(\S+) (stdout|stderr) ([FP]) (.*)$/.exec(line);
+    const match = /^(\S+) (stdout|stderr) ([FP]) ([^\n]*)$/.exec(line);
     assert.ok(match !== null, `no line of a CRI log: ${line}`);
     const [, time = "", stream = "", tag = "", content = ""] = match;
     return { time, stream, tag, text: content };

@@ -109,7 +109,14 @@ export function openPods(
     log,
     onExited: (id) => void containers.reap(id),
   });
-  const stopper = new ContainerStopper({ registry, runtime, exits, mutex, clock });
+  const stopper = new ContainerStopper({
+    registry,
+    runtime,
+    exits,
+    mutex,
+    clock,
+    killDeadlineMs: configuration.runtime.ctr_stop_timeout * 1000,
+  });
   const handlers = configuration.runtime.runtimes;
   const containers: Containers = new Containers({
     registry,

@@ -16,15 +16,14 @@ const SIGKILL = 9;
 /** Between one SIGKILL and the next: a process in uninterruptible sleep may need long. */
 const FIRST_KILL_PAUSE_MS = 20;
 const LONGEST_KILL_PAUSE_MS = 120_000;
-/** How long a stop waits for a killed process before it answers that it cannot end it. */
-const KILL_DEADLINE_MS = 120_000;
-
 export interface ContainerStopperOptions {
   readonly registry: PodRegistry;
   readonly runtime: Pick<ContainerRuntime, "signal">;
   readonly exits: ExitTracker;
   readonly mutex: KeyedMutex;
   readonly clock: Clock;
+  /** How long a stop waits for a killed process before it answers that it cannot end it. */
+  readonly killDeadlineMs: number;
 }
 
 /** One stop under way. */
@@ -70,7 +69,7 @@ export class ContainerStopper {
     const done = (async () => {
       using _alarm = alarm;
       const ended = this.#options.exits.ended(id);
-      if (alarm.remainingMs() > 0 && await this.#signalStop(id)) {
+      if (alarm.remainingMs() > 0 && await this.#signalStop(id, alarm.rung)) {
         if (await Promise.race([ended.then(() => true), alarm.rung.then(() => false)])) return;
       }
       await this.#kill(id, ended);
@@ -79,9 +78,15 @@ export class ContainerStopper {
   }
 
   /** Sends the stop signal to a running container; false if it must be killed instead. */
-  async #signalStop(id: ContainerId): Promise<boolean> {
+  async #signalStop(id: ContainerId, rung: Promise<void>): Promise<boolean> {
     // Behind the lock a start under way has finished: the signal meets the program, not the runtime.
-    using _ = await this.#options.mutex.acquire(id);
+    const turn = this.#options.mutex.acquire(id);
+    using permit = await Promise.race([turn, rung.then(() => undefined)]);
+    if (permit === undefined) {
+      // The start hangs; what it hangs on ends with the container.
+      void turn.then((late) => late[Symbol.dispose]());
+      return false;
+    }
     const record = this.#options.registry.container(id);
     if (record?.state.kind !== "running") return false;
     this.#options.runtime.signal(record.place, record.state.init, record.stopSignal);
@@ -89,8 +94,8 @@ export class ContainerStopper {
   }
 
   async #kill(id: ContainerId, ended: Promise<void>): Promise<void> {
-    const { registry, runtime, clock } = this.#options;
-    const giveUpAtMs = clock.monotonicMs() + KILL_DEADLINE_MS;
+    const { registry, runtime, clock, killDeadlineMs } = this.#options;
+    const giveUpAtMs = clock.monotonicMs() + killDeadlineMs;
     for (
       let pauseMs = FIRST_KILL_PAUSE_MS;;
       pauseMs = Math.min(pauseMs * 2, LONGEST_KILL_PAUSE_MS)
@@ -101,7 +106,7 @@ export class ContainerStopper {
       const remainingMs = giveUpAtMs - clock.monotonicMs();
       if (remainingMs <= 0) {
         throw new DeadlineExceededError(
-          `Container ${id} did not end within ${KILL_DEADLINE_MS / 1000} s of SIGKILL`,
+          `Container ${id} did not end within ${killDeadlineMs / 1000} s of SIGKILL`,
           {
             id,
             stage: "kill",

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { DeadlineExceededError } from "../errors/mod.ts";
 import { SystemClock } from "../model/mod.ts";
 import { ContainerStopper } from "./container_stop.ts";
 import { KeyedMutex } from "./mutex.ts";
@@ -10,6 +11,7 @@ function stopping(endsAt: readonly number[]) {
   const ended = Promise.withResolvers<void>();
   const signals: number[] = [];
   let live = true;
+  const mutex = new KeyedMutex();
   const stopper = new ContainerStopper({
     registry: { container: () => (live ? container : undefined) } as never,
     runtime: {
@@ -23,10 +25,11 @@ function stopping(endsAt: readonly number[]) {
       },
     },
     exits: { ended: () => ended.promise } as never,
-    mutex: new KeyedMutex(),
+    mutex,
     clock: new SystemClock(),
+    killDeadlineMs: 50,
   });
-  return { container, stopper, signals };
+  return { container, stopper, signals, mutex };
 }
 
 Deno.test("a container that heeds its stop signal is not killed", async () => {
@@ -47,6 +50,20 @@ Deno.test("a repeated stop shortens the deadline of the one under way", async ()
   const second = stopper.stop(container, 10);
   await Promise.all([first, second]);
   assert.deepEqual(signals, [15, 9]);
+});
+
+Deno.test("a start that hangs does not keep a container beyond its deadline", async () => {
+  const { container, stopper, signals, mutex } = stopping([9]);
+  const start = await mutex.acquire(container.id);
+  await stopper.stop(container, 10);
+  assert.deepEqual(signals, [9]);
+  start[Symbol.dispose]();
+  using _free = await mutex.acquire(container.id);
+});
+
+Deno.test("a container that SIGKILL does not end is told when ctr_stop_timeout is over", async () => {
+  const { container, stopper } = stopping([]);
+  await assert.rejects(() => stopper.stop(container, 0), DeadlineExceededError);
 });
 
 Deno.test("a repeated stop with more time changes nothing", async () => {

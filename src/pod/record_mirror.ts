@@ -40,7 +40,7 @@ export class BackgroundMirror implements RecordMirror {
     const key = `${kind}/${id}`;
     this.#waiting.set(key, value);
     if (this.#writing.has(key)) return;
-    this.#writing.set(key, this.#drain(kind, id, key).finally(() => this.#writing.delete(key)));
+    this.#writing.set(key, this.#drain(kind, id, key));
   }
 
   async forget(kind: Kind, id: string): Promise<void> {
@@ -67,6 +67,8 @@ export class BackgroundMirror implements RecordMirror {
         this.#options.log.warn("The copy of a record could not be written", { id, error });
       }
     }
+    // In the turn that found nothing waiting: a value that comes later begins a writing of its own.
+    this.#writing.delete(key);
   }
 
   #take(key: string): JsonObject | undefined {

@@ -29,7 +29,8 @@ type Loaded =
 
 export class CniConfig implements Disposable {
   readonly #options: CniConfigOptions;
-  readonly #watches: Disposable[] = [];
+  /** By directory: one each, however often it is watched anew. */
+  readonly #watches = new Map<string, Disposable>();
   #loaded: Loaded = { kind: "none", message: "the CNI configuration has not been read yet" };
   #reload: Promise<void> | undefined;
   #stale = false;
@@ -82,17 +83,18 @@ export class CniConfig implements Disposable {
 
   [Symbol.dispose](): void {
     this.#disposed = true;
-    for (const watch of this.#watches.splice(0)) watch[Symbol.dispose]();
+    for (const watch of this.#watches.values()) watch[Symbol.dispose]();
+    this.#watches.clear();
   }
 
   #watch(dir: string): void {
-    this.#watches.push(
-      this.#options.watcher.watchDirectory(dir, (event) => {
-        // A directory that was replaced needs a new watch; one that cannot be watched is read at least.
-        if (event.kind === "rescan" && !this.#disposed) this.#rewatch(dir);
-        void this.reload();
-      }),
-    );
+    const watch = this.#options.watcher.watchDirectory(dir, (event) => {
+      // A directory that was replaced needs a new watch; one that cannot be watched is read at least.
+      if (event.kind === "rescan" && !this.#disposed) this.#rewatch(dir);
+      void this.reload();
+    });
+    this.#watches.get(dir)?.[Symbol.dispose]();
+    this.#watches.set(dir, watch);
   }
 
   #rewatch(dir: string): void {

@@ -150,3 +150,30 @@ Deno.test("a plugin is an executable file in one of the directories", async () =
     assert.equal(await plugins.find(name), undefined, name);
   }
 });
+
+Deno.test("a directory is watched once, however often the kernel lost events of it", async () => {
+  await using place = await Place.make();
+  const listeners = new Set<(event: { readonly kind: "rescan" }) => void>();
+  using config = new CniConfig({
+    configDir: `${place.root}/net.d`,
+    defaultNetwork: "",
+    plugins: place.plugins,
+    watcher: {
+      watchDirectory(_path, listener) {
+        // A function of its own for each call, as each watch is one of its own.
+        const own = (event: { readonly kind: "rescan" }) => listener(event);
+        listeners.add(own);
+        return { [Symbol.dispose]: () => void listeners.delete(own) };
+      },
+      [Symbol.dispose]() {},
+    },
+    logger: silentLogger,
+  });
+  await config.start();
+  const watched = listeners.size;
+  for (let overflow = 0; overflow < 5; overflow++) {
+    for (const listener of [...listeners]) listener({ kind: "rescan" });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.equal(listeners.size, watched);
+});

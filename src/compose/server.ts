@@ -3,9 +3,15 @@
  *
  * @module
  */
-import type { LoadedConfiguration } from "../config/mod.ts";
-import { CriServer, imageMethods, imageTransferRoutes, runtimeMethods } from "../cri/mod.ts";
-import { type JsonObject, SystemClock } from "../model/mod.ts";
+import { type LoadedConfiguration, publicView } from "../config/mod.ts";
+import {
+  CriServer,
+  type HttpAnswer,
+  imageMethods,
+  imageTransferRoutes,
+  runtimeMethods,
+} from "../cri/mod.ts";
+import { SystemClock } from "../model/mod.ts";
 import {
   attachmentResource,
   CniConfig,
@@ -162,12 +168,15 @@ export async function startServer(options: ServerOptions): Promise<Server> {
             userNamespacesHostNetwork: false,
             mountOptions: false,
           }),
-          configuration: () => configuration as unknown as JsonObject,
+          configuration: () => publicView(configuration),
         },
         version,
       }),
       image: imageMethods({ images, snapshots, clock }),
-      http: imageTransferRoutes({ images, spoolDirectory: paths.incoming }),
+      http: {
+        ...imageTransferRoutes({ images, spoolDirectory: paths.incoming }),
+        "/v1/pending": () => pendingAnswer(record),
+      },
       log,
       clock,
       receiveLimitBytes: configuration.api.grpc_max_recv_msg_size,
@@ -183,6 +192,15 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       await server.stop();
       await owned.disposeAsync();
     },
+  };
+}
+
+/** What could not be undone yet, one JSON line each; `sauropod check` shows it. */
+function pendingAnswer({ podSteps, imageSteps }: ServerRecord): HttpAnswer {
+  const pending = [...podSteps.pending.list(), ...imageSteps.pending.list()];
+  return {
+    contentType: "application/x-ndjson",
+    body: pending.map((resource) => `${JSON.stringify(resource)}\n`).join(""),
   };
 }
 

@@ -1,7 +1,9 @@
 import { loadConfiguration } from "../../config/mod.ts";
 import { NodeProcessRunner } from "../../sys/mod.ts";
 import { type Command, OUTPUT_OPTION } from "../command.ts";
-import { checkNode } from "../node_check.ts";
+import { UnavailableError } from "../../errors/mod.ts";
+import { connectTo } from "../client.ts";
+import { checkNode, type Finding } from "../node_check.ts";
 import { json } from "../json_output.ts";
 import { columns, outputFormat } from "../table.ts";
 import { CONFIGURATION_OPTIONS, loadOptionsOf } from "./serve.ts";
@@ -14,10 +16,16 @@ export const check: Command = {
   options: { ...CONFIGURATION_OPTIONS, ...OUTPUT_OPTION },
   positionals: [0, 0],
   async run(invocation, { terminal, env }) {
-    const findings = await checkNode(await loadConfiguration(loadOptionsOf(invocation, env)), {
-      processes: new NodeProcessRunner(),
-      searchPath: `${env.PATH ?? ""}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
-    });
+    const loaded = await loadConfiguration(loadOptionsOf(invocation, env));
+    const findings = [
+      ...await checkNode(loaded, {
+        processes: new NodeProcessRunner(),
+        searchPath: `${
+          env.PATH ?? ""
+        }:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
+      }),
+      ...await leftovers(loaded.configuration.api.listen),
+    ];
     const missing = findings.filter(({ state }) => state === "missing").length;
     if (outputFormat(invocation) === "json") {
       terminal.out(json({ ready: missing === 0, findings }));
@@ -29,9 +37,38 @@ export const check: Command = {
       ]);
       terminal.out(`${columns(rows).join("\n")}\n`);
       terminal.out(
-        missing === 0 ? "This node can run pods.\n" : `${missing} essential things are missing.\n`,
+        missing === 0
+          ? "This node can run pods.\n"
+          : `This node cannot run pods: essential things missing: ${missing}.\n`,
       );
     }
     return missing === 0 ? 0 : 1;
   },
 };
+
+interface Leftover {
+  readonly owner: string;
+  readonly kind: string;
+  readonly error: string;
+  readonly attempts: number;
+}
+
+/** What a running server could not take away yet; nothing if none runs. */
+async function leftovers(listen: string): Promise<Finding[]> {
+  using client = connectTo({ socket: listen.replace(/^unix:\/\//, ""), timeoutMs: 5_000 });
+  const found: Finding[] = [];
+  try {
+    for await (const line of client.lines({ method: "GET", path: "/v1/pending" })) {
+      const { owner, kind, error, attempts } = JSON.parse(line) as Leftover;
+      found.push({
+        subject: "leftover",
+        state: "warning",
+        message: `${kind} of ${owner} could not be undone in ${attempts} attempts: ${error}`,
+        remedy: "mend the cause; it is tried again by itself",
+      });
+    }
+  } catch (error) {
+    if (!(error instanceof UnavailableError)) throw error;
+  }
+  return found;
+}

@@ -60,15 +60,17 @@ need_deno() {
   mkdir -p "$cache/deno-$deno_version"
   if command -v npm >/dev/null; then
     say "installing Deno $deno_version from npm into $cache"
-    npm install --silent --no-fund --no-audit --prefix "$cache/deno-$deno_version" "deno@$deno_version" >/dev/null
+    npm install --loglevel=error --no-fund --no-audit --prefix "$cache/deno-$deno_version" \
+      "deno@$deno_version" >/dev/null || say "npm could not install it"
     DENO=$from_npm
-  else
-    need_packages curl=curl unzip=unzip /etc/ssl/certs/ca-certificates.crt=ca-certificates
-    say "installing Deno $deno_version by its own installer into $cache"
-    curl -fsSL https://deno.land/install.sh |
-      DENO_INSTALL="$cache/deno-$deno_version" sh -s -- --no-modify-path -y "v$deno_version" >/dev/null
-    DENO=$own
+    is_right_deno "$DENO" && export DENO && return
   fi
-  is_right_deno "$DENO" || fail "Deno $deno_version could not be installed"
+  need_packages curl=curl unzip=unzip /etc/ssl/certs/ca-certificates.crt=ca-certificates
+  say "installing Deno $deno_version by its own installer into $cache"
+  curl -fsSL https://deno.land/install.sh |
+    DENO_INSTALL="$cache/deno-$deno_version" sh -s -- --no-modify-path -y "v$deno_version" >/dev/null ||
+    fail "Deno $deno_version could not be installed: install it yourself, and name it in DENO=/path/to/deno"
+  DENO=$own
+  is_right_deno "$DENO" || fail "$DENO is not Deno $deno_version"
   export DENO
 }

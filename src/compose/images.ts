@@ -101,6 +101,7 @@ export async function openImages(options: ImagesOptions): Promise<ServerImages> 
       shortNameMode: (image.short_name_mode || "enforcing") as ShortNameMode,
       ...(image.global_auth_file === "" ? {} : { authFile: image.global_auth_file }),
       pinned: () => image.pinned_images,
+      assertSpace: (what) => options.reserve.assertSpace(what),
       log,
     }),
   );

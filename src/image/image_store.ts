@@ -62,6 +62,8 @@ export interface ImagesOptions {
   /** Patterns of `pinned_images` and the pause image, as they are now. */
   readonly pinned: () => readonly string[];
   readonly log: Logger;
+  /** @throws {ResourceExhaustedError} the disk is too full to make anything */
+  readonly assertSpace?: (what: string) => void;
   readonly platform?: Platform;
   readonly retry?: RetryPolicy;
   /** For one manifest, token or configuration; 60 s by default. */
@@ -161,6 +163,7 @@ class DiskImageStore implements ImageStore {
 
   async pull(request: PullRequest): Promise<ImageRecord> {
     const name = parseImageName(request.reference);
+    this.#options.assertSpace?.("Pulling an image");
     if (request.signal?.aborted) throw clientLeft(request);
     const shared = this.#shared(name, request);
     const { onProgress, signal } = request;
@@ -173,6 +176,7 @@ class DiskImageStore implements ImageStore {
   }
 
   async load(request: LoadRequest): Promise<readonly ImageRecord[]> {
+    this.#options.assertSpace?.("Loading an image");
     const images = await this.#loader.load(request);
     this.#makeDurable(images);
     return images;

@@ -3,7 +3,13 @@
  *
  * @module
  */
-import { errorMessage, FailedPreconditionError, InternalError, shown } from "../errors/mod.ts";
+import {
+  errorMessage,
+  FailedPreconditionError,
+  InternalError,
+  isErrno,
+  shown,
+} from "../errors/mod.ts";
 import {
   type Fd,
   type Kernel,
@@ -89,12 +95,26 @@ function mountData(
 }
 
 /**
- * Mounts a trial overlay below a directory and takes it away again.
+ * Mounts a trial overlay below a directory and takes it away again. On a full disk nothing can be tried,
+ * and nothing is made either until there is space: then the start goes on without.
  *
  * @throws {FailedPreconditionError} overlayfs does not work there; says what to do
  */
 export async function checkOverlayWorks(kernel: Kernel, root: string): Promise<void> {
   checkOverlayPath(root);
+  try {
+    await tryOverlay(kernel, root);
+  } catch (error) {
+    if (!isNoSpace(error) && !isNoSpace((error as Error).cause)) throw error;
+  }
+}
+
+function isNoSpace(error: unknown): boolean {
+  const code = (error as { code?: unknown } | undefined)?.code;
+  return code === "ENOSPC" || code === "EDQUOT" || isErrno(error, "ENOSPC", "EDQUOT");
+}
+
+async function tryOverlay(kernel: Kernel, root: string): Promise<void> {
   const trial = await Deno.makeTempDir({ dir: root, prefix: ".overlay-trial-" });
   try {
     const [lower, upper, work, target] = ["lower", "upper", "work", "target"].map((name) =>

@@ -235,12 +235,15 @@ export class Containers implements ContainerService {
    * removal need not.
    */
   async reap(id: ContainerId): Promise<void> {
-    const { registry, runner, mutex, log } = this.#options;
+    const { registry, runner, rooms, mutex, log } = this.#options;
     using _ = await mutex.acquire(id);
     if (registry.container(id)?.state.kind !== "exited") return;
-    await runner.undo("reap-container", id, REAPED_KINDS).catch((error: unknown) => {
+    try {
+      await runner.undo("reap-container", id, REAPED_KINDS);
+      await rooms.snapshots.unmount(id);
+    } catch (error) {
       log.warn("An ended container was not taken down; its removal will try again", { id, error });
-    });
+    }
   }
 
   async #create(

@@ -5,7 +5,14 @@
  * @module
  */
 import { connectCri } from "../tests/support/cri_client.ts";
-import { answering, type Peer, type PeerProcess, takeAway, writeCniConfig } from "./peer.ts";
+import {
+  answering,
+  mountTmpfs,
+  type Peer,
+  type PeerProcess,
+  takeAway,
+  writeCniConfig,
+} from "./peer.ts";
 
 /** Starts containerd; it answers when this returns. */
 export async function startContainerd(pauseImage: string): Promise<Peer> {
@@ -21,6 +28,7 @@ export async function startContainerd(pauseImage: string): Promise<Peer> {
   const socket = `${directory}/containerd.sock`;
   const logPath = `${directory}/log`;
   for (const folder of ["cni", "logs"]) await Deno.mkdir(`${directory}/${folder}`);
+  await mountTmpfs(`${directory}/state`);
   await writeCniConfig(`${directory}/cni`, {
     bridge: names.bridge,
     subnet: `10.${128 + Deno.pid % 64}.0.0/16`,

@@ -1,7 +1,7 @@
 /** Our server as a peer. @module */
 import { RunningServer, serverCommand, TestNode } from "../tests/support/test_node.ts";
 import { connectCri } from "../tests/support/cri_client.ts";
-import { type Peer, type PeerProcess, writeCniConfig } from "./peer.ts";
+import { mountTmpfs, type Peer, type PeerProcess, writeCniConfig } from "./peer.ts";
 
 const TOP = new URL("../", import.meta.url).pathname;
 
@@ -14,6 +14,9 @@ export async function startOurs(registry: string): Promise<Peer> {
     subnet: `10.${192 + Deno.pid % 64}.0.0/16`,
     leases: node.leases,
   });
+  for (const folder of ["run", "namespaces", "exits", "attach"]) {
+    await mountTmpfs(`${node.directory}/${folder}`);
+  }
   const env = { DENO_V8_FLAGS: await v8Flags() };
   let server: RunningServer;
   try {

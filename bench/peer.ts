@@ -95,6 +95,15 @@ export async function answering(
   }
 }
 
+/** What lies below /run on a node is in memory there. */
+export async function mountTmpfs(path: string): Promise<void> {
+  await Deno.mkdir(path, { recursive: true, mode: 0o700 });
+  const { success } = await new Deno.Command("mount", {
+    args: ["-t", "tmpfs", "-o", "mode=0700", "bench", path],
+  }).output();
+  if (!success) throw new Error(`cannot mount a tmpfs at ${path}`);
+}
+
 /** Where libcni keeps the results of ADD for everyone. */
 const CACHED_RESULTS = "/var/lib/cni/results";
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { InvalidArgumentError, shown } from "../errors/mod.ts";
+import { InvalidArgumentError, isErrno, shown } from "../errors/mod.ts";
 import type { DeviceNode, ResolvedDevice } from "../oci/mod.ts";
 import type { HostDevices, PodResourcePorts, RootfsFiles } from "../pod/mod.ts";
 import {
@@ -87,11 +87,27 @@ export function rootfsFiles(kernel: Kernel): RootfsFiles {
       using root = RootDir.open(kernel, rootfs);
       return root.readFile(path, limitBytes);
     },
-    makeDirectory(rootfs, path): void {
+    makeDirectory(rootfs, path): string {
       using root = RootDir.open(kernel, rootfs);
-      using _directory = root.makeDirectories(path, { mode: 0o755, uid: 0, gid: 0 });
+      try {
+        using directory = root.makeDirectories(path, { mode: 0o755, uid: 0, gid: 0 });
+        return openedPath(directory.number).slice(openedPath(root.fd).length) || "/";
+      } catch (error) {
+        if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;
+        throw new InvalidArgumentError(
+          `${
+            shown(path)
+          } is no directory of the image and cannot become one: a file or a link is in the way`,
+          { field: "config.working_dir", value: path, cause: error },
+        );
+      }
     },
   };
+}
+
+/** Where an open directory is, as this process sees it. */
+function openedPath(fd: number): string {
+  return Deno.readLinkSync(`/proc/self/fd/${fd}`);
 }
 
 const DEVICES = "/dev";

@@ -4,7 +4,7 @@ export { CAPABILITIES, capabilitiesOfMask } from "./capabilities.ts";
 export { checkedPropagation, type PropagationInputs } from "./mount_propagation.ts";
 export { completedGroup, completedPasswd } from "./passwd_entry.ts";
 export { hostnameFile, hostsFile, podHostname, resolvConfFile } from "./pod_files.ts";
-export { processArgs, workingDirectory } from "./process.ts";
+export { processArgs, refuseOpenFiles, workingDirectory } from "./process.ts";
 export {
   decodeSpec,
   encodeSpec,

@@ -91,13 +91,23 @@ export function workingDirectory(
   const given = requested ? container.workingDir : image.workingDir;
   if (given === "") return "/";
   const path = cleanPath(requested || given.startsWith("/") ? given : `/${given}`, field);
-  if (/^\/(?:proc|dev)\/(?:.*\/)?fd(?:\/|$)/.test(path)) {
-    throw new InvalidArgumentError(
-      `${field} ${shown(given)} leads to an open file of the runtime instead of the container`,
-      { field, value: given },
-    );
-  }
+  refuseOpenFiles(path, field, given);
   return path;
+}
+
+/**
+ * Refuses a working directory that leads to an open file of the runtime, which may be a directory of
+ * the host (CVE-2024-21626).
+ *
+ * @param path where it leads, links followed, seen from the container's root
+ * @param given how it was asked for
+ */
+export function refuseOpenFiles(path: string, field: string, given: string): void {
+  if (!/^\/(?:proc|dev)\/(?:.*\/)?fd(?:\/|$)/.test(path)) return;
+  throw new InvalidArgumentError(
+    `${field} ${shown(given)} leads to an open file of the runtime instead of the container`,
+    { field, value: given, remedy: "name a directory of the image" },
+  );
 }
 
 /** True for an entry point that is systemd and needs its tmpfs mounts and a writable cgroup. */

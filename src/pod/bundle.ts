@@ -12,6 +12,7 @@ import {
   type DeviceNode,
   encodeSpec,
   type NodeFacts,
+  refuseOpenFiles,
   type ResolvedDevice,
   type ResolvedMount as SpecMountSource,
   type ResolvedUser,
@@ -47,8 +48,13 @@ export interface RootfsFiles {
    * @throws {InvalidArgumentError} it is no regular file or larger than the limit
    */
   read(rootfs: string, path: string, limitBytes: number): Uint8Array | undefined;
-  /** Makes a directory and its parents, owned by root, mode 0755; leaves what is there. */
-  makeDirectory(rootfs: string, path: string): void;
+  /**
+   * Makes a directory and its parents, owned by root, mode 0755; leaves what is there. Returns its path
+   * in the rootfs with all links followed.
+   *
+   * @throws {InvalidArgumentError} something on the way is no directory, or a link that leads nowhere
+   */
+  makeDirectory(rootfs: string, path: string): string;
 }
 
 /** Device nodes of the host. */
@@ -95,7 +101,11 @@ export class Bundles implements BundleWriter {
     const security = record.config.linux?.securityContext;
     const user = resolveUser(userRequest(security), image.config.user, passwd, group);
     const workingDir = workingDirectory(record.config, image.config);
-    rootfs.makeDirectory(creation.rootfs, workingDir);
+    refuseOpenFiles(
+      rootfs.makeDirectory(creation.rootfs, workingDir),
+      record.config.workingDir === "" ? "image.working_dir" : "config.working_dir",
+      workingDir,
+    );
 
     const identity = {
       passwd: completedPasswd(passwd, user, workingDir),

@@ -6,7 +6,7 @@
  */
 import assert from "node:assert/strict";
 import { busyboxImage, busyboxLayer, type TestEntry } from "../integration/test_images.ts";
-import { onWorkbench, refused, type Workbench } from "../support/workbench.ts";
+import { onWorkbench, refused } from "../support/workbench.ts";
 
 /** Where links of the hostile images point to on the host. */
 const CANARY = Deno.makeTempDirSync({ prefix: "sauropod-canary-" });
@@ -50,6 +50,21 @@ const test = onWorkbench({
           { path: "data", link: CANARY },
         ]],
       }),
+    "folder-break": () =>
+      busyboxImage({
+        config: { Cmd: ["/bin/sh"], Env: ["PATH=/bin"], WorkingDir: "/tmp\nevil::0:0::/:/bin/sh" },
+      }),
+    "folder-link": () =>
+      busyboxImage({
+        layers: [[
+          ...busyboxLayer(),
+          { path: "proc/self/" },
+          { path: "proc/self/fd/" },
+          { path: "proc/self/fd/7/" },
+          { path: "way-out", link: "/proc/self/fd" },
+          { path: "nowhere", link: "/proc/1/fd" },
+        ]],
+      }),
     "passwd-fifo": () =>
       busyboxImage({
         layers: [[...without("etc/passwd"), { path: "etc/passwd", fifo: true }]],
@@ -83,20 +98,22 @@ const test = onWorkbench({
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
-test("a line break in HOME puts no line into /etc/passwd (CVE-2022-4318, CVE-2026-15809)", async (bench) => {
-  for (const ending of ["\n", "\r", "\r\n", ":", "\\n"]) {
-    const home = `/tmp${ending}evil::0:0::/:/bin/sh${ending}`;
-    const container = {
-      envs: [{ key: "HOME", value: bytes(home) }],
-      workingDir: "/tmp",
-      linux: { securityContext: { runAsUser: { value: 4321n } } },
-    };
+test("a line break in HOME or in a folder's name puts no line into /etc/passwd (CVE-2022-4318, CVE-2026-15809)", async (bench) => {
+  const evil = (ending: string) => `/tmp${ending}evil::0:0::/:/bin/sh${ending}`;
+  const endings = ["\n", "\r", ":", "\\n"];
+  const asked = [
+    ...endings.map((ending) => ({ envs: [{ key: "HOME", value: bytes(evil(ending)) }] })),
+    ...endings.map((ending) => ({ workingDir: evil(ending).replaceAll("//", "/") })),
+    { image: { image: bench.image("folder-break") } },
+  ];
+  for (const part of asked) {
+    const container = { ...part, linux: { securityContext: { runAsUser: { value: 4321n } } } };
     const passwd = await bench.output("cat /etc/passwd", { container }).catch((error: Error) => {
       assert.match(error.message, /INVALID_ARGUMENT/);
       return "";
     });
     for (const line of passwd.split(/[\r\n]/)) {
-      assert.doesNotMatch(line, /^evil:/, JSON.stringify(ending));
+      assert.doesNotMatch(line, /^evil:/, JSON.stringify(part));
       assert.ok(line === "" || line.split(":").length === 7, line);
     }
     await bench.clear();
@@ -142,10 +159,12 @@ test("links in an image are followed inside it, never on the host (CVE-2024-5154
         : [],
     };
     try {
-      await bench.pod({ image, container });
+      const made = await bench.pod({ image, container });
+      const { stdout } = await made.exec("cat /etc/passwd");
+      assert.ok(!stdout.includes("untouched"), "a file of the host is shown inside");
     } catch (error) {
       // The runtime may refuse what it finds; the host must be the same all the same.
-      assert.ok(error instanceof Error);
+      if (error instanceof assert.AssertionError) throw error;
     }
     assert.deepEqual([...Deno.readDirSync(CANARY)].map(({ name }) => name), ["passwd"], image);
     assert.equal(Deno.readTextFileSync(`${CANARY}/passwd`), "untouched\n");
@@ -195,37 +214,22 @@ test("a user that is no user of the system is refused, never cut to root (CVE-20
 
 test("a working directory cannot lead out through a descriptor (CVE-2024-21626)", async (bench) => {
   const sandbox = await bench.sandbox();
-  const tried = Array.from({ length: 16 }, (_, descriptor) => `/proc/self/fd/${descriptor}`);
-  for (const [index, workingDir] of [...tried, "/proc/1/cwd", "/proc/thread-self/cwd"].entries()) {
-    await assertInside(bench, sandbox, { metadata: { name: `c${index}` }, workingDir });
+  const tried = [
+    ...Array.from({ length: 12 }, (_, descriptor) => ({
+      workingDir: `/proc/self/fd/${descriptor}`,
+    })),
+    { workingDir: "/proc/1/fd/7" },
+    { workingDir: "/proc/thread-self/fd/7" },
+    { workingDir: "/proc/self/task/1/fd/7" },
+    { workingDir: "/dev/fd/7" },
+    { image: { image: bench.image("told-too-much") } },
+    { image: { image: bench.image("folder-link") }, workingDir: "/way-out/7" },
+    { image: { image: bench.image("folder-link") }, workingDir: "/nowhere/7" },
+  ];
+  for (const container of tried) {
+    await refused(bench.created(sandbox, { container }), "INVALID_ARGUMENT", "working_dir");
   }
-  await assertInside(bench, sandbox, {
-    metadata: { name: "image" },
-    image: { image: bench.image("told-too-much") },
-  });
 });
-
-/** It is refused, or its working directory is one of its own. */
-async function assertInside(
-  bench: Workbench,
-  sandbox: Awaited<ReturnType<Workbench["sandbox"]>>,
-  container: object,
-): Promise<void> {
-  let made;
-  try {
-    made = await bench.created(sandbox, {
-      script: "ls -di /. ../../../../../../../../../..; ls ../../../../../../../../../../usr/bin",
-      container: container as never,
-    });
-    await bench.runtime.startContainer({ containerId: made.id });
-  } catch (error) {
-    assert.ok(error instanceof Error);
-    return;
-  }
-  await made.ended();
-  const said = (await made.log()).map(({ text }) => text).join(" ");
-  assert.doesNotMatch(said, /dpkg|apt-get/, JSON.stringify(container));
-}
 
 test("a container has its three streams and no other descriptor", async (bench) => {
   const container = await bench.pod();

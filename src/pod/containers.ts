@@ -268,18 +268,21 @@ export class Containers implements ContainerService {
       this.#timings.set(id, await runner.run(CREATE, id, plan, creation));
       // A stop that came meanwhile waits for this creation: it finds the container and ends it.
       await runner.commit(CREATE, "commit", () => {
-        registry.putContainer(committed(creation));
+        const record = committed(creation);
+        registry.putContainer(record);
+        // In the same turn: a stop that finds it waits for the end that is watched for.
+        if (isLive(record)) exits.watch(record);
       });
     } catch (error) {
       log.warn("A container could not be made", { id, error });
+      exits.forget(id);
+      this.#timings.delete(id);
       await runner.undo(CREATE, id).catch((failure: unknown) => {
         log.error("A failed container left something behind", { id, error: failure });
       });
       registry.deleteContainer(id);
       throw error;
     }
-    const record = registry.container(id);
-    if (record !== undefined && isLive(record)) exits.watch(record);
   }
 
   /** Returns why the runtime could not start it; throws if it may not be started. */

@@ -219,6 +219,7 @@ export class Sandboxes implements SandboxService {
       });
     } catch (error) {
       log.warn("A sandbox could not be started", { id, error });
+      this.#timings.delete(id);
       await runner.undo(RUN, id).catch((failure: unknown) => {
         log.error("A failed sandbox left something behind", { id, error: failure });
       });

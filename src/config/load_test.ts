@@ -255,10 +255,15 @@ inherit_default_runtime = true
 Deno.test("loadConfiguration() reports features to come and keys without effect as warnings", async () => {
   const loaded = await loadConfiguration({
     ...none,
-    flags: new Map([["enable-metrics", ["true"]], ["insecure-registry", ["r:5000"]]]),
+    flags: new Map([
+      ["enable-metrics", ["true"]],
+      ["insecure-registry", ["r:5000"]],
+      ["cni-status-grace-period", ["30s"]],
+    ]),
   });
   assertUsable(loaded);
   const messages = loaded.notices.map((notice) => notice.message).join("\n");
+  assert.match(messages, /cni_status_grace_period = \S+ \(\S+\) is accepted, not in effect yet/);
   assert.match(
     messages,
     /metrics\.enable_metrics = true \(--enable-metrics\) is accepted, not in effect yet/,

@@ -54,7 +54,7 @@ Deno.test("overlay mounts name their options and ignore device nodes of the imag
 Deno.test("the undo of a snapshot's intent removes mount and directory, of whatever boot", async () => {
   await using bench = await StorageBench.open();
   const containerId = newContainerId();
-  const { kind, payload } = snapshotIntent(containerId);
+  const { kind, payload } = snapshotIntent(containerId, null);
   const type = snapshotDirectoryType(bench.snapshots);
   assert.equal(type.kind, kind);
   for (const sameBoot of [true, false]) {

@@ -248,6 +248,33 @@ test("a field that is not built yet is UNIMPLEMENTED by name, and nothing is mad
   assert.deepEqual(await bench.node.residue(), []);
 });
 
+test("a method that comes later is UNIMPLEMENTED, by name and with what to use until then", async (bench) => {
+  const later = [
+    "exec",
+    "attach",
+    "portForward",
+    "updateContainerResources",
+    "updatePodSandboxResources",
+    "containerStats",
+    "listContainerStats",
+    "streamContainerStats",
+    "podSandboxStats",
+    "listPodSandboxStats",
+    "streamPodSandboxStats",
+    "listMetricDescriptors",
+    "listPodSandboxMetrics",
+    "streamPodSandboxMetrics",
+    "getContainerEvents",
+    "checkpointContainer",
+    "checkpointPod",
+    "restorePod",
+  ] as const;
+  for (const method of later) {
+    const name = method[0]?.toUpperCase() + method.slice(1);
+    await refused(bench.runtime[method]({}), "UNIMPLEMENTED", name, "remedy");
+  }
+});
+
 test("a request that says too little or too much is refused by field", async (bench) => {
   const good = bench.sandboxConfig();
   const metadata = { name: "n", namespace: "d", uid: "u", attempt: 0 };

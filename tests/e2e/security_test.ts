@@ -1,6 +1,6 @@
 /**
- * Requests and images that mean ill. Each test names what it keeps out; each was seen to fail with
- * the protection taken away.
+ * Requests and images that mean ill; each test names what is kept out. Sysctls are judged at three
+ * places, each of which suffices for what is asked for here.
  *
  * @module
  */

@@ -2,7 +2,12 @@
 import type { ServeOptions } from "../cli/mod.ts";
 import { assertUsable } from "../config/mod.ts";
 import { ActiveFaultGates, NO_FAULT_GATES, parseFaultSpec } from "../state/mod.ts";
-import { closeDebuggerPort, createLinuxKernel, sealDescriptors } from "../sys/mod.ts";
+import {
+  closeDebuggerPort,
+  createLinuxKernel,
+  limitAllocatorArenas,
+  sealDescriptors,
+} from "../sys/mod.ts";
 import { createLogger, type Logger, type LogLevel, type LogSink } from "../telemetry/mod.ts";
 import { type Server, startServer } from "./server.ts";
 
@@ -13,6 +18,7 @@ const STOP_DEADLINE_MS = 5_000;
 export async function serve(options: ServeOptions, version: string): Promise<number> {
   const { loaded, logFile, logFormat, faultGates } = options;
   closeDebuggerPort();
+  limitAllocatorArenas();
   sealDescriptors(createLinuxKernel());
   // What is private has a private directory; monitors, runtimes and execs inherit the mask, and what
   // we write for containers must be readable by users other than root.

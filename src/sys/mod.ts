@@ -4,6 +4,7 @@
  * @module
  */
 // The kernel
+export { limitAllocatorArenas } from "./allocator.ts";
 export type {
   EpollEvent,
   Fd,

@@ -20,6 +20,14 @@ async function processesIn(container: BenchContainer): Promise<string[]> {
   return found;
 }
 
+/** Number of its processes once its shell has begun to wait: the shell and what it waits for. */
+async function settled(container: BenchContainer): Promise<number> {
+  return await eventually("the container's shell waits", async () => {
+    const { length } = await processesIn(container);
+    return length === 2 ? length : undefined;
+  });
+}
+
 test("ExecSync answers with both streams and the exit status", async (bench) => {
   const container = await bench.pod();
   assert.deepEqual(await container.exec("echo out; echo err >&2; exit 42"), {
@@ -54,7 +62,7 @@ test("a command that the image lacks is not found, and does no harm", async (ben
 
 test("an exec that runs too long is DEADLINE_EXCEEDED and leaves no process, grandchildren included", async (bench) => {
   const container = await bench.pod();
-  const before = (await processesIn(container)).length;
+  const before = await settled(container);
   const script = "(setsid sleep 7777 &) ; sh -c 'trap \"\" TERM INT HUP; sleep 8888'; sleep 9999";
   const started = performance.now();
   await refused(container.exec(script, 1), "DEADLINE_EXCEEDED", container.id);
@@ -126,7 +134,7 @@ test("ExecSync needs a command and a container that runs", async (bench) => {
 
 test("many execs at once all answer, and the container is none the worse", async (bench) => {
   const container = await bench.pod();
-  const before = (await processesIn(container)).length;
+  const before = await settled(container);
   const said = await Promise.all(
     Array.from({ length: 16 }, (_, index) => container.sh(`echo ${index}`)),
   );

@@ -1,4 +1,5 @@
 /** Annotations of the specification: our record for tools, and what may pass to the OCI runtime. @module */
+import { UnimplementedError } from "../errors/mod.ts";
 import type { SpecInputs } from "./spec_inputs.ts";
 import { seccompRequest } from "./seccomp_request.ts";
 
@@ -16,6 +17,39 @@ const NEVER: readonly string[] = [
   "io.container.",
   PREFIX,
 ];
+
+/** Keys by which CRI-O changes a pod's isolation, devices, limits or placement, by both their names. */
+const ACTING: readonly string[] = [
+  ...["userns-mode", "devices", "shm-size", "unified-cgroup", "cgroup2-mount-hierarchy-rw"],
+  ...["seccomp-profile", "seccomp-notifier-action", "umask", "disable-fips", "link-logs"],
+  ...["cpu-load-balancing", "cpu-quota", "irq-load-balancing", "cpu-c-states"],
+  ...["cpu-freq-governor", "cpu-shared"],
+].map((name) => `${name}.crio.io`).concat(
+  ["userns-mode", "Devices", "ShmSize", "UnifiedCgroup", "cgroup2-mount-hierarchy-rw", "umask"]
+    .concat("seccompNotifierAction", "DisableFIPS", "LinkLogs").map((name) => `${PREFIX}${name}`),
+  ["seccomp-profile.kubernetes.cri-o.io", "io.kubernetes.cri.rdt-class"],
+);
+
+/**
+ * What the handler lets pods ask for by annotation and nothing acts on yet; where it does not let them,
+ * the annotation means nothing, as in CRI-O.
+ *
+ * @throws {UnimplementedError} naming the first such annotation
+ */
+export function refuseActingAnnotations(
+  { sandbox, container, defaults }: Pick<SpecInputs, "sandbox" | "container" | "defaults">,
+): void {
+  const askable = ACTING.filter((name) =>
+    defaults.allowedAnnotations.some((allowed) => allowed !== "" && name.startsWith(allowed))
+  );
+  for (const key of Object.keys({ ...sandbox.annotations, ...container.annotations })) {
+    if (!askable.some((name) => key === name || key.startsWith(`${name}/`))) continue;
+    throw new UnimplementedError(`The annotation ${key} is allowed, but not implemented yet`, {
+      field: `annotations["${key}"]`,
+      remedy: "leave the annotation out, or take it out of the handler's allowed_annotations",
+    });
+  }
+}
 
 /** The container's record with CRI-O's keys, and the annotations that the handler's list lets pass. */
 export function buildAnnotations(inputs: SpecInputs): Record<string, string> {

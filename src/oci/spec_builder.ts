@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { buildAnnotations } from "./annotations.ts";
+import { buildAnnotations, refuseActingAnnotations } from "./annotations.ts";
 import { buildDevices } from "./devices.ts";
 import { buildResources } from "./linux_resources.ts";
 import { buildKernelPaths } from "./masked_paths.ts";
@@ -25,6 +25,7 @@ import { refuseUnimplemented } from "./unimplemented.ts";
 export function buildSpec(inputs: SpecInputs): RuntimeSpec {
   const { container, node } = inputs;
   refuseUnimplemented(container, node);
+  refuseActingAnnotations(inputs);
   const security = container.linux?.securityContext;
   const process = buildProcess(inputs);
   const { mounts, rootfsPropagation } = buildMounts(inputs);

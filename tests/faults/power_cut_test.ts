@@ -154,11 +154,12 @@ function filesOf(layers: readonly (readonly TestEntry[])[]): [string, Uint8Array
 }
 
 async function untilPassed(trace: string, gate: string): Promise<void> {
-  for (;;) {
+  for (const end = Date.now() + 60_000; Date.now() < end;) {
     const text = await Deno.readTextFile(trace).catch(() => "");
     if (text.split("\n").includes(gate)) return;
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
+  assert.fail(`${gate} was not passed`);
 }
 
 Deno.test({

@@ -122,10 +122,11 @@ async function runProgram(
   }
 }
 
-/** Servers of the tests are the executable, once this run has built it. */
+/** Servers of the tests are the executable, once this run has built it; it unpacks in the checkout. */
 let built = false;
 function binary(): Record<string, string> {
-  return built ? { SAUROPOD_BINARY: `${TOP}dist/sauropod` } : {};
+  if (!built) return {};
+  return { SAUROPOD_BINARY: `${TOP}dist/sauropod`, SAUROPOD_UNPACK_DIR: `${TOP}.cache/exec` };
 }
 
 /** Counts of a JUnit report as `deno test` writes it. */

@@ -6,52 +6,8 @@ import {
   UnimplementedError,
 } from "../errors/mod.ts";
 import type { Capability } from "../proto/mod.ts";
+import { CAPABILITIES } from "../sys/mod.ts";
 import type { SpecCapabilities } from "./runtime_spec.ts";
-
-/** All names that Linux knows (`capabilities(7)`), by number. */
-export const CAPABILITIES: readonly string[] = [
-  "CAP_CHOWN",
-  "CAP_DAC_OVERRIDE",
-  "CAP_DAC_READ_SEARCH",
-  "CAP_FOWNER",
-  "CAP_FSETID",
-  "CAP_KILL",
-  "CAP_SETGID",
-  "CAP_SETUID",
-  "CAP_SETPCAP",
-  "CAP_LINUX_IMMUTABLE",
-  "CAP_NET_BIND_SERVICE",
-  "CAP_NET_BROADCAST",
-  "CAP_NET_ADMIN",
-  "CAP_NET_RAW",
-  "CAP_IPC_LOCK",
-  "CAP_IPC_OWNER",
-  "CAP_SYS_MODULE",
-  "CAP_SYS_RAWIO",
-  "CAP_SYS_CHROOT",
-  "CAP_SYS_PTRACE",
-  "CAP_SYS_PACCT",
-  "CAP_SYS_ADMIN",
-  "CAP_SYS_BOOT",
-  "CAP_SYS_NICE",
-  "CAP_SYS_RESOURCE",
-  "CAP_SYS_TIME",
-  "CAP_SYS_TTY_CONFIG",
-  "CAP_MKNOD",
-  "CAP_LEASE",
-  "CAP_AUDIT_WRITE",
-  "CAP_AUDIT_CONTROL",
-  "CAP_SETFCAP",
-  "CAP_MAC_OVERRIDE",
-  "CAP_MAC_ADMIN",
-  "CAP_SYSLOG",
-  "CAP_WAKE_ALARM",
-  "CAP_BLOCK_SUSPEND",
-  "CAP_AUDIT_READ",
-  "CAP_PERFMON",
-  "CAP_BPF",
-  "CAP_CHECKPOINT_RESTORE",
-];
 
 export interface CapabilityInputs {
   readonly request: Capability | undefined;
@@ -60,12 +16,6 @@ export interface CapabilityInputs {
   readonly addInheritable: boolean;
   /** What this process has: the most it can give. */
   readonly available: readonly string[];
-}
-
-/** Names of a `CapPrm` mask as `/proc/self/status` shows it, hexadecimal. */
-export function capabilitiesOfMask(hex: string): string[] {
-  const mask = BigInt(`0x${hex}`);
-  return CAPABILITIES.filter((_, bit) => (mask >> BigInt(bit)) & 1n);
 }
 
 /**
@@ -115,6 +65,7 @@ export function buildCapabilities(inputs: CapabilityInputs): SpecCapabilities {
   return sets(result, inputs.addInheritable);
 }
 
+const KNOWN: ReadonlySet<string> = new Set(CAPABILITIES);
 const FIELD = "config.linux.security_context.capabilities";
 
 function parseNames(names: readonly string[], list: string, prefix = `${FIELD}.`): Set<string> {
@@ -122,7 +73,7 @@ function parseNames(names: readonly string[], list: string, prefix = `${FIELD}.`
     const upper = given.toUpperCase();
     if (upper === "ALL") return upper;
     const name = upper.startsWith("CAP_") ? upper : `CAP_${upper}`;
-    if (!CAPABILITIES.includes(name)) {
+    if (!KNOWN.has(name)) {
       throw new InvalidArgumentError(`${shown(given)} is not a capability`, {
         field: `${prefix}${list}`,
         value: given,

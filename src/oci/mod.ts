@@ -1,6 +1,5 @@
 /** Container specifications, purely computed. @module */
 export { appArmorProfile } from "./apparmor.ts";
-export { CAPABILITIES, capabilitiesOfMask } from "./capabilities.ts";
 export { checkedPropagation, type PropagationInputs } from "./mount_propagation.ts";
 export { completedGroup, completedPasswd } from "./passwd_entry.ts";
 export { hostnameFile, hostsFile, podHostname, resolvConfFile } from "./pod_files.ts";
@@ -23,7 +22,7 @@ export {
   type SeccompProfile,
 } from "./seccomp.ts";
 export { type SeccompRequest, seccompRequest } from "./seccomp_request.ts";
-export { parseSignal, SIGTERM, stopSignalOf } from "./signals.ts";
+export { stopSignalOf } from "./signals.ts";
 export { buildSpec } from "./spec_builder.ts";
 export type {
   DeviceNode,

@@ -1,46 +1,7 @@
 import assert from "node:assert/strict";
 import { InvalidArgumentError } from "../errors/mod.ts";
 import { Signal } from "../proto/mod.ts";
-import { parseSignal, stopSignalOf } from "./signals.ts";
-
-Deno.test("signals have names with and without SIG, numbers and real-time forms", () => {
-  for (
-    const [text, number] of [
-      ["SIGTERM", 15],
-      ["term", 15],
-      ["15", 15],
-      ["SigInt", 2],
-      ["SIGRTMIN", 34],
-      ["SIGRTMIN+3", 37],
-      ["RTMAX-1", 63],
-      ["SIGRTMAX", 64],
-      ["64", 64],
-    ] as const
-  ) assert.equal(parseSignal(text), number, text);
-});
-
-for (
-  const text of [
-    "",
-    "0",
-    "65",
-    "-1",
-    "1.5",
-    "0x9",
-    "15 ",
-    "SIG",
-    "SIG15",
-    "RTMIN+31",
-    "RTMAX-31",
-    "FOO",
-    "constructor",
-    "15\n",
-  ]
-) {
-  Deno.test(`the signal ${JSON.stringify(text)} is refused`, () => {
-    assert.throws(() => parseSignal(text), InvalidArgumentError);
-  });
-}
+import { stopSignalOf } from "./signals.ts";
 
 Deno.test("every signal of the CRI has a number", () => {
   const names = Object.keys(Signal).filter((name) => /^SIGNAL_SIG/.test(name));

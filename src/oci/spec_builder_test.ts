@@ -18,7 +18,7 @@ import {
   PodSandboxConfig,
   SecurityProfile_ProfileType,
 } from "../proto/mod.ts";
-import { CAPABILITIES } from "./capabilities.ts";
+import { CAPABILITIES } from "../sys/mod.ts";
 import { decodeSpec, encodeSpec, specInteger } from "./runtime_spec.ts";
 import { builtinProfile, type SeccompProfile } from "./seccomp.ts";
 import { buildSpec } from "./spec_builder.ts";

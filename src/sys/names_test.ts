@@ -45,7 +45,11 @@ Deno.test("signals are read by name and number, real-time ones included", () => 
     "64": 64,
   };
   for (const [text, number] of Object.entries(table)) assert.equal(parseSignal(text), number, text);
-  for (const text of ["", "0", "65", "-9", "SIGNOPE", "RTMIN-1", "RTMAX+1", "9 9", "1e1", "SIG"]) {
+  const wrong = [
+    ...["", "0", "65", "-9", "-1", "1.5", "0x9", "1e1", "9 9", "15 ", "15\n", "SIG", "SIG15"],
+    ...["SIGNOPE", "FOO", "constructor", "RTMIN-1", "RTMIN+31", "RTMAX+1", "RTMAX-31"],
+  ];
+  for (const text of wrong) {
     assert.throws(() => parseSignal(text), InvalidArgumentError, text);
   }
   assert.equal(signalName(9), "SIGKILL");

@@ -67,7 +67,9 @@ const BY_NUMBER: ReadonlyMap<number, string> = new Map(
  * @throws {InvalidArgumentError} for anything else, and for numbers outside 1 to 64
  */
 export function parseSignal(text: string, field = "signal"): number {
-  const number = signalNumber(text.trim().toUpperCase().replace(/^SIG/, ""));
+  const number = /^[0-9]{1,3}$/.test(text)
+    ? Number(text)
+    : signalNumber(text.toUpperCase().replace(/^SIG/, ""));
   if (number === undefined || number < 1 || number > RTMAX) {
     throw new InvalidArgumentError(`${field} ${shown(text)} is not a signal`, {
       field,
@@ -79,7 +81,6 @@ export function parseSignal(text: string, field = "signal"): number {
 }
 
 function signalNumber(name: string): number | undefined {
-  if (/^[0-9]{1,3}$/.test(name)) return Number(name);
   const realTime = /^RT(MIN|MAX)(?:([+-])([0-9]{1,2}))?$/.exec(name);
   if (realTime === null) return BY_NAME.get(name);
   const [, base, sign, offset = "0"] = realTime;

@@ -4,7 +4,6 @@ import type { ImageConfig } from "../../src/image/images.ts";
 import { newContainerId, newSandboxId, parseImageId } from "../../src/model/mod.ts";
 import {
   buildSpec,
-  capabilitiesOfMask,
   type DeviceNode,
   DISTRIBUTION_PROFILE_PATH,
   distributionProfile,
@@ -21,12 +20,13 @@ import {
   PodSandboxConfig,
   SecurityProfile_ProfileType,
 } from "../../src/proto/mod.ts";
-import { createLinuxKernel, WorkerNamespaces } from "../../src/sys/mod.ts";
+import { capabilitiesOf, createLinuxKernel, WorkerNamespaces } from "../../src/sys/mod.ts";
 import { makeBusyboxRootfs } from "./busybox_rootfs.ts";
 
 const kernel = createLinuxKernel();
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 
+const capabilitiesOfMask = (hex: string) => capabilitiesOf(BigInt(`0x${hex}`));
 const ownCapabilities = capabilitiesOfMask(
   /^CapPrm:\s*([0-9a-f]+)$/m.exec(Deno.readTextFileSync("/proc/self/status"))?.[1] ?? "0",
 );

@@ -115,8 +115,16 @@ export async function rebuildPods(
 }
 
 export function logOrigin(name: string, origin: DatabaseOrigin, log: Logger): void {
-  if (origin.kind === "existing") return;
-  log.warn("A database is filled from the record files", { database: name, origin: origin.kind });
+  if (origin.kind === "damaged") {
+    const { reason, setAside } = origin;
+    log.warn("A database is damaged and filled anew from the record files", {
+      database: name,
+      reason,
+      setAside,
+    });
+  } else if (origin.kind === "created") {
+    log.info("A database is made and filled from what record files there are", { database: name });
+  }
 }
 
 function journaled(options: RecordOptions, journal: Journal, types: ResourceTypes): Journaled {

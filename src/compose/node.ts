@@ -122,7 +122,7 @@ export function hostDevices(kernel: Kernel): HostDevices {
     resolve: (devices) =>
       devices.flatMap((device, index) => {
         const field = `config.devices[${index}].host_path`;
-        const found = nodesAt(kernel, device.hostPath);
+        const found = nodesAt(kernel, device.hostPath, field);
         if (found.length === 0) {
           throw new InvalidArgumentError(`${field} ${shown(device.hostPath)} is not a device`, {
             field,
@@ -131,7 +131,8 @@ export function hostDevices(kernel: Kernel): HostDevices {
           });
         }
         return found.map((node): ResolvedDevice => {
-          const containerPath = device.containerPath + node.path.slice(device.hostPath.length);
+          const given = device.containerPath || device.hostPath;
+          const containerPath = given + node.path.slice(device.hostPath.length);
           return {
             containerPath,
             permissions: device.permissions,
@@ -144,17 +145,35 @@ export function hostDevices(kernel: Kernel): HostDevices {
   };
 }
 
-function nodesAt(kernel: Kernel, path: string): DeviceNode[] {
+/** A request's directory holds devices, not a file system that would be walked for minutes. */
+const LARGEST_FOLDER = 1024;
+
+function nodesAt(kernel: Kernel, path: string, field: string): DeviceNode[] {
   const node = deviceAt(kernel, path);
   if (node !== undefined) return [node];
-  return statOf(kernel, path)?.type === "directory" ? [...devicesBelow(kernel, path)] : [];
+  if (statOf(kernel, path)?.type !== "directory") return [];
+  let entries = 0;
+  const count = () => {
+    if (++entries <= LARGEST_FOLDER) return;
+    throw new InvalidArgumentError(
+      `${field} ${shown(path)} is a directory with more than ${LARGEST_FOLDER} entries`,
+      { field, value: path, remedy: "name the devices, or a directory of devices alone" },
+    );
+  };
+  return [...devicesBelow(kernel, path, count)];
 }
 
-function* devicesBelow(kernel: Kernel, folder: string): Generator<DeviceNode> {
+/** @param onEntry called for each entry; may throw to end the walk */
+function* devicesBelow(
+  kernel: Kernel,
+  folder: string,
+  onEntry: () => void = () => {},
+): Generator<DeviceNode> {
   for (const { name, isDirectory } of Deno.readDirSync(folder)) {
+    onEntry();
     const path = `${folder}/${name}`;
     if (isDirectory) {
-      if (!OWN_DEVICE_FOLDERS.has(name)) yield* devicesBelow(kernel, path);
+      if (!OWN_DEVICE_FOLDERS.has(name)) yield* devicesBelow(kernel, path, onEntry);
     } else if (!OWN_DEVICES.has(name)) {
       const node = deviceAt(kernel, path);
       if (node !== undefined) yield node;

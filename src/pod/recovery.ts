@@ -102,8 +102,9 @@ export async function recoverPods(
     recorded.containers,
     containerFromJson,
   );
-  for (const record of sandboxes) registry.loadSandbox(record);
-  for (const record of containers) registry.loadContainer(record);
+  // Lists keep the order in which things were made, over restarts too.
+  for (const record of sandboxes.toSorted(byAge)) registry.loadSandbox(record);
+  for (const record of containers.toSorted(byAge)) registry.loadContainer(record);
   for (const ns of timesOf(sandboxes, containers)) options.clock.startAfter(ns);
   for (const record of sandboxCopies) registry.putSandbox(record);
   for (const record of containerCopies) registry.putContainer(record);
@@ -129,6 +130,13 @@ function timesOf(
     ...[...sandboxes, ...containers].map(({ createdAtNs }) => createdAtNs),
     ...containers.map(({ state }) => "startedAtNs" in state ? state.startedAtNs : 0n),
   ];
+}
+
+function byAge(
+  a: { readonly createdAtNs: bigint },
+  b: { readonly createdAtNs: bigint },
+): number {
+  return a.createdAtNs < b.createdAtNs ? -1 : 1;
 }
 
 async function recoverContainer(options: RecoveryOptions, record: ContainerRecord): Promise<void> {

@@ -7,8 +7,10 @@ import {
   CancelledError,
   errorMessage,
   FailedPreconditionError,
+  InvalidArgumentError,
   NotFoundError,
   ResourceExhaustedError,
+  shown,
   UnauthenticatedError,
   UnavailableError,
 } from "../errors/mod.ts";
@@ -134,10 +136,14 @@ export class ImagePuller {
     const { policy, policyDirectory } = this.#options;
     if (policyDirectory === undefined || namespace === "") return policy;
     if (!NAMESPACE.test(namespace)) {
-      throw new FailedPreconditionError(`The namespace ${JSON.stringify(namespace)} is not one`, {
-        field: "sandbox_config.metadata.namespace",
-        value: namespace,
-      });
+      throw new InvalidArgumentError(
+        `The namespace ${shown(namespace)} cannot name a policy file`,
+        {
+          field: "sandbox_config.metadata.namespace",
+          value: namespace,
+          remedy: "use lower-case letters, digits and hyphens",
+        },
+      );
     }
     return await loadPolicyIfThere(`${policyDirectory}/${namespace}.json`) ?? policy;
   }

@@ -94,7 +94,8 @@ export function sandboxIps(record: SandboxRecord): readonly string[] {
 /** What makes a sandbox's name unique on a node: pod name, namespace, uid and attempt. */
 export function sandboxKey(config: PodSandboxConfig): string {
   const { name = "", namespace = "", uid = "", attempt = 0 } = config.metadata ?? {};
-  return [name, namespace, uid, attempt].join("_");
+  // No name holds a slash, so no two pods share a key.
+  return [namespace, name, uid, attempt].join("/");
 }
 
 /** The request stays as the bytes that it came in, so that every field comes back verbatim. */

@@ -27,3 +27,11 @@ Deno.test("sandboxKey() tells attempts of one pod apart", () => {
     );
   assert.notEqual(of(0), of(1));
 });
+
+Deno.test("sandboxKey() tells pods apart whose names hold underscores", () => {
+  const of = (name: string, namespace: string) =>
+    sandboxKey(
+      sandboxRecord({ kind: "creating" }, { metadata: { name, namespace, uid: "u" } }).config,
+    );
+  assert.notEqual(of("a_b", "c"), of("a", "b_c"));
+});

@@ -5,20 +5,29 @@
  * @module
  */
 
-export const POD_DEADLINES = {
+export interface PodDeadlines {
   /** Directories, small files and mounts on our own file systems. */
-  filesMs: 30_000,
+  readonly filesMs: number;
   /** Three namespaces and their sysctls; measured at 2 ms. */
-  namespacesMs: 30_000,
+  readonly namespacesMs: number;
   /** A CNI chain: plugins may ask a server for an address. */
-  networkMs: 120_000,
+  readonly networkMs: number;
   /** Mounting an image's layers. */
-  rootfsMs: 60_000,
+  readonly rootfsMs: number;
   /** Paths of the host that a container mounts: may be on a dead network file system. */
-  hostPathsMs: 30_000,
+  readonly hostPathsMs: number;
   /** The runtime's start command. */
+  readonly startMs: number;
+}
+
+export const POD_DEADLINES: PodDeadlines = {
+  filesMs: 30_000,
+  namespacesMs: 30_000,
+  networkMs: 120_000,
+  rootfsMs: 60_000,
+  hostPathsMs: 30_000,
   startMs: 60_000,
-} as const;
+};
 
 /** From the stop signal to SIGKILL when a whole sandbox is stopped: the CRI asks for a forcible end. */
 export const SANDBOX_STOP_GRACE_MS = 1_000;

@@ -6,6 +6,7 @@ export { ContainerStopper } from "./container_stop.ts";
 export { Containers } from "./containers.ts";
 export type { ContainersOptions } from "./containers.ts";
 export { POD_DEADLINES } from "./deadlines.ts";
+export type { PodDeadlines } from "./deadlines.ts";
 export { ExitTracker } from "./exits.ts";
 export { HostPaths } from "./host_paths.ts";
 export type { AbandonableFiles } from "./host_paths.ts";

@@ -24,7 +24,7 @@ import {
   type PodResources,
   shmIntent,
 } from "./resources.ts";
-import { POD_DEADLINES } from "./deadlines.ts";
+import type { PodDeadlines } from "./deadlines.ts";
 import type { SandboxRecord } from "./sandbox.ts";
 
 /** What the steps of one start share. */
@@ -45,6 +45,7 @@ export interface SandboxRunRooms {
   readonly networks: Pick<Networks, "attach">;
   readonly resources: PodResources;
   readonly nodeFiles: NodeFiles;
+  readonly deadlines: PodDeadlines;
 }
 
 /** The plan of RunPodSandbox. */
@@ -65,20 +66,20 @@ export function sandboxRunPlan(rooms: SandboxRunRooms, run: SandboxRun): Plan<Sa
   ];
 }
 
-function directoriesStep({ layout, resources }: SandboxRunRooms): Step<SandboxRun> {
+function directoriesStep({ layout, resources, deadlines }: SandboxRunRooms): Step<SandboxRun> {
   const paths = ({ record }: SandboxRun) => [layout.podDir(record.id), layout.podRunDir(record.id)];
   return {
     name: "directories",
-    deadlineMs: POD_DEADLINES.filesMs,
+    deadlineMs: deadlines.filesMs,
     intent: (run) => directoriesIntent(paths(run)),
     act: (run) => resources.makeDirectories(paths(run)),
   };
 }
 
-function namespacesStep({ namespaces }: SandboxRunRooms): Step<SandboxRun> {
+function namespacesStep({ namespaces, deadlines }: SandboxRunRooms): Step<SandboxRun> {
   return {
     name: "namespaces",
-    deadlineMs: POD_DEADLINES.namespacesMs,
+    deadlineMs: deadlines.namespacesMs,
     intent: ({ record }) => namespacesIntent(pinsOf(record)),
     act: async (run) => {
       const request: NamespaceRequest = {
@@ -92,12 +93,12 @@ function namespacesStep({ namespaces }: SandboxRunRooms): Step<SandboxRun> {
 }
 
 function networkStep(
-  { networks }: SandboxRunRooms,
+  { networks, deadlines }: SandboxRunRooms,
   network: NonNullable<SandboxRun["network"]>,
 ): Step<SandboxRun> {
   return {
     name: "network-attach",
-    deadlineMs: POD_DEADLINES.networkMs,
+    deadlineMs: deadlines.networkMs,
     intent: () => attachmentIntent(network.chosen, network.request),
     act: async (run, signal): Promise<JsonObject> => {
       run.attachment = await networks.attach(network.chosen, network.request, signal);
@@ -106,19 +107,19 @@ function networkStep(
   };
 }
 
-function shmStep({ layout, resources }: SandboxRunRooms): Step<SandboxRun> {
+function shmStep({ layout, resources, deadlines }: SandboxRunRooms): Step<SandboxRun> {
   return {
     name: "shm",
-    deadlineMs: POD_DEADLINES.filesMs,
+    deadlineMs: deadlines.filesMs,
     intent: ({ record }) => shmIntent(layout.podFiles(record.id).shm),
     act: ({ record, shmBytes }) => resources.mountShm(layout.podFiles(record.id).shm, shmBytes),
   };
 }
 
-function filesStep({ layout, nodeFiles }: SandboxRunRooms): Step<SandboxRun> {
+function filesStep({ layout, nodeFiles, deadlines }: SandboxRunRooms): Step<SandboxRun> {
   return {
     name: "files",
-    deadlineMs: POD_DEADLINES.filesMs,
+    deadlineMs: deadlines.filesMs,
     act: async ({ record }) => {
       const files = layout.podFiles(record.id);
       const dns = record.config.dnsConfig;
@@ -131,10 +132,10 @@ function filesStep({ layout, nodeFiles }: SandboxRunRooms): Step<SandboxRun> {
   };
 }
 
-function hostsFileStep({ layout, nodeFiles }: SandboxRunRooms): Step<SandboxRun> {
+function hostsFileStep({ layout, nodeFiles, deadlines }: SandboxRunRooms): Step<SandboxRun> {
   return {
     name: "hosts-file",
-    deadlineMs: POD_DEADLINES.filesMs,
+    deadlineMs: deadlines.filesMs,
     act: async ({ record, attachment }) => {
       const text = attachment === undefined
         ? await nodeFiles.hosts()
@@ -144,10 +145,10 @@ function hostsFileStep({ layout, nodeFiles }: SandboxRunRooms): Step<SandboxRun>
   };
 }
 
-function cgroupStep({ resources }: SandboxRunRooms): Step<SandboxRun> {
+function cgroupStep({ resources, deadlines }: SandboxRunRooms): Step<SandboxRun> {
   return {
     name: "cgroup",
-    deadlineMs: POD_DEADLINES.filesMs,
+    deadlineMs: deadlines.filesMs,
     intent: ({ record }) =>
       cgroupIntent(record.cgroupParent, resources.missingCgroups(record.cgroupParent)),
     act: ({ record }) => resources.makeCgroup(record.cgroupParent),

@@ -83,7 +83,7 @@ export class Sandboxes implements SandboxService {
     this.#options = options;
   }
 
-  run(request: RunSandboxRequest): Promise<SandboxId> {
+  async run(request: RunSandboxRequest): Promise<SandboxId> {
     const { registry } = this.#options;
     const { config, runtimeHandler } = request;
     const keyed: KeyedRequest = {
@@ -92,7 +92,7 @@ export class Sandboxes implements SandboxService {
       noun: "Sandbox",
     };
     const id = newSandboxId();
-    return this.#creations.run(keyed, id, async () => {
+    return await this.#creations.run(keyed, id, async () => {
       for (const known of registry.sandboxes()) {
         if (sandboxKey(known.config) !== keyed.key) continue;
         if (known.fingerprint !== keyed.fingerprint) {

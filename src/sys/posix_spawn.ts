@@ -28,6 +28,12 @@ const SYMBOLS = {
     result: "i32",
   },
   posix_spawn_file_actions_addchdir_np: { parameters: ["buffer", "buffer"], result: "i32" },
+  // Since glibc 2.34; without it what is not close-on-exec would pass, and sealDescriptors() is all there is.
+  posix_spawn_file_actions_addclosefrom_np: {
+    parameters: ["buffer", "i32"],
+    result: "i32",
+    optional: true,
+  },
   posix_spawn_file_actions_destroy: { parameters: ["buffer"], result: "i32" },
   posix_spawnattr_init: { parameters: ["buffer"], result: "i32" },
   posix_spawnattr_setflags: { parameters: ["buffer", "i16"], result: "i32" },
@@ -122,6 +128,7 @@ export class PosixSpawner implements ProgramStarter, Disposable {
           libc.posix_spawn_file_actions_addopen(actions, target, text("/dev/null"), O_RDWR, 0);
         } else libc.posix_spawn_file_actions_adddup2(actions, source, target);
       });
+      libc.posix_spawn_file_actions_addclosefrom_np?.(actions, files.length);
       if (cwd !== undefined) libc.posix_spawn_file_actions_addchdir_np(actions, text(cwd));
       const pid = new Int32Array(1);
       const argv = new StringArray([path, ...args]);

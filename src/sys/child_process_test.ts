@@ -147,10 +147,12 @@ function testRunner(
       const wanted = ["0", "1", "2", "3", "4"];
       // The kernel lets a parent go on a moment before it closes what is close-on-exec, and then the
       // program's loader opens libraries.
-      for (let i = 0; i < 200 && descriptors().join() !== wanted.join(); i++) {
+      let names = descriptors();
+      for (let i = 0; i < 200 && names.join() !== wanted.join(); i++) {
         await new Promise((resolve) => setTimeout(resolve, 10));
+        names = descriptors();
       }
-      assert.deepEqual(descriptors(), wanted);
+      assert.deepEqual(names, wanted);
       assert.equal(
         Deno.readLinkSync(`/proc/${child.pid}/fd/4`),
         Deno.readLinkSync(`/proc/self/fd/${read.number}`),

@@ -59,7 +59,6 @@ export function containerRecord(
     place: {
       id,
       bundle: `/run/${id}`,
-      persistDir: `/lib/${id}`,
       logPath: "/log",
       handler: "runc",
       cgroupPath: `/parent/crio-${id}`,

@@ -349,7 +349,6 @@ export class Containers implements ContainerService {
       place: {
         id,
         bundle: layout.bundle(id),
-        persistDir: layout.containerDir(id),
         logPath: rooms.logs.pathOf(id, sandbox, config),
         handler: sandbox.handler,
         cgroupPath: `${sandbox.cgroupParent}/crio-${id}`,

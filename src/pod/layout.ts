@@ -4,7 +4,7 @@
  *
  * ```text
  * <root>/pods/<id>/         record.json                     survives a reboot
- * <root>/containers/<id>/   record.json, exit               survives a reboot
+ * <root>/containers/<id>/   record.json                     survives a reboot
  * <runroot>/pods/<id>/      hostname, hosts, resolv.conf, shm/
  * <runroot>/containers/<id>/  the bundle: config.json, pidfile, ctl, oom, passwd, group
  * <namespaces>/{net,ipc,uts}ns/<id>                         pinned namespaces

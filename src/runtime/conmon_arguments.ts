@@ -45,8 +45,8 @@ export function createArguments(
     ...["--cid", place.id],
     ...["--cuuid", place.id],
     ...["--name", name],
+    // No --persist-dir: on a full disk conmon would fail there first and write no exit code at all.
     ...["--exit-dir", options.exitsDir],
-    ...["--persist-dir", place.persistDir],
     // The driver is named because conmon takes what stands before a colon in the path for one.
     ...["--log-path", `k8s-file:${place.logPath}`],
     ...["--log-level", options.logLevel],

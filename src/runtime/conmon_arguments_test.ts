@@ -33,7 +33,6 @@ const options: RuntimeOptions = {
 const place = {
   id: newContainerId(),
   bundle: "/run/b",
-  persistDir: "/var/p",
   logPath: "/var/log/c.log",
   handler: "runc",
   cgroupPath: "/x/y",
@@ -43,7 +42,7 @@ const request = { place, name: "k8s_a_b", terminal: false, stdin: false, stdinOn
 Deno.test("createArguments names every file of the contract", () => {
   assert.deepEqual(createArguments(request, handler, options), [
     ...["--bundle", "/run/b", "--cid", place.id, "--cuuid", place.id, "--name", "k8s_a_b"],
-    ...["--exit-dir", "/run/exits", "--persist-dir", "/var/p"],
+    ...["--exit-dir", "/run/exits"],
     ...["--log-path", "k8s-file:/var/log/c.log", "--log-level", "info", "--syslog"],
     ...["--conmon-pidfile", "/run/b/conmon-pidfile", "--container-pidfile", "/run/b/pidfile"],
     ...["--socket-dir-path", "/run/attach"],

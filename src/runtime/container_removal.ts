@@ -18,7 +18,6 @@ import type { RuntimeCommand } from "./runc.ts";
 export interface RecordedContainer {
   readonly id: ContainerId;
   readonly bundle: string;
-  readonly persistDir: string;
   readonly cgroupPath: string;
   readonly runtimePath: string;
   readonly runtimeRoot: string;
@@ -65,7 +64,6 @@ function parseRecorded(payload: JsonObject): RecordedContainer {
   return {
     id: parseContainerId(String(payload["id"]), "id"),
     bundle: text("bundle"),
-    persistDir: text("persistDir"),
     cgroupPath: text("cgroupPath"),
     runtimePath: text("runtimePath"),
     runtimeRoot: text("runtimeRoot"),
@@ -179,12 +177,10 @@ function isMonitorOf(pid: number, id: ContainerId): boolean {
 
 /** Removes what monitor and runtime wrote; succeeds for what is gone. */
 function removeFiles(container: RecordedContainer): void {
-  const { id, bundle, persistDir, exitsDir, attachSocketDir, runtimeRoot } = container;
+  const { id, bundle, exitsDir, attachSocketDir, runtimeRoot } = container;
   const ofMonitor = Object.values(monitorFiles(bundle));
   const paths = [
     ...ofMonitor,
-    `${persistDir}/exit`,
-    `${persistDir}/oom`,
     `${exitsDir}/${id}`,
     `${attachSocketDir}/${id}`,
   ];

@@ -12,8 +12,6 @@ export interface ContainerPlace {
   readonly id: ContainerId;
   /** Run directory, with config.json; gone after a reboot. */
   readonly bundle: string;
-  /** Persistent directory: the monitor writes `exit` here. */
-  readonly persistDir: string;
   readonly logPath: string;
   /** Name of an entry of `[crio.runtime.runtimes]`. */
   readonly handler: string;

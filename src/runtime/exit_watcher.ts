@@ -111,10 +111,8 @@ export class ExitWatcher implements Disposable {
   /** Settles the watch if an exit file is there. */
   #tryFiles(watch: Watch): boolean {
     if (watch.resources.disposed) return true;
-    const { persistDir, id } = watch.place;
-    // The monitor writes the persistent file first and renames both into place, so they are whole.
-    const found = this.#readExit(`${persistDir}/exit`) ??
-      this.#readExit(`${this.#options.exitsDir}/${id}`);
+    // The monitor renames the file into place, so it is whole.
+    const found = this.#readExit(`${this.#options.exitsDir}/${watch.place.id}`);
     if (found === undefined) return false;
     this.#settle(watch, {
       ...found,
@@ -160,8 +158,8 @@ export class ExitWatcher implements Disposable {
    * memory, but misses the news if the container's end comes first; then the cgroup's own count and
    * the exit code tell.
    */
-  #oomKilled({ bundle, persistDir, cgroupPath }: ContainerPlace, exitCode: number): boolean {
-    return this.#exists(monitorFiles(bundle).oom) || this.#exists(`${persistDir}/oom`) ||
+  #oomKilled({ bundle, cgroupPath }: ContainerPlace, exitCode: number): boolean {
+    return this.#exists(monitorFiles(bundle).oom) ||
       (exitCode === SIGKILL_EXIT_CODE && this.#options.oomKills(cgroupPath) > 0);
   }
 

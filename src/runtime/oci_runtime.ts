@@ -225,11 +225,11 @@ export class OciRuntime implements ContainerRuntime, Disposable {
     );
   }
 
-  #recorded({ id, bundle, persistDir, cgroupPath, handler }: ContainerPlace): RecordedContainer {
+  #recorded({ id, bundle, cgroupPath, handler }: ContainerPlace): RecordedContainer {
     const { runtimePath, runtimeRoot } = this.#handler(handler);
     const { exitsDir, attachSocketDir } = this.#options;
     return {
-      ...{ id, bundle, persistDir, cgroupPath },
+      ...{ id, bundle, cgroupPath },
       ...{ runtimePath, runtimeRoot, exitsDir, attachSocketDir },
     };
   }

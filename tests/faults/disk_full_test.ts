@@ -63,6 +63,8 @@ Deno.test({
       assert.deepEqual([await pictureOf(client), (await node.residue()).sort()], before);
 
       await client.runtime.stopContainer({ containerId: one.container, timeout: 5n });
+      const { status } = await client.runtime.containerStatus({ containerId: one.container });
+      assert.deepEqual([status?.exitCode, status?.reason], [0, "Completed"]);
       await client.runtime.removeContainer({ containerId: one.container });
       await removePod(client, one.sandbox);
       await server.kill();

@@ -112,12 +112,11 @@ export class RuntimeFixture implements AsyncDisposable {
     const place: ContainerPlace = {
       id,
       bundle: `${this.root}/bundles/${id}`,
-      persistDir: `${this.root}/persist/${id}`,
       logPath: `${this.root}/logs/${id}.log`,
       handler: "runc",
       cgroupPath: `${this.cgroupParent}/sauropod-${id}`,
     };
-    for (const directory of [place.bundle, place.persistDir, `${this.root}/logs`]) {
+    for (const directory of [place.bundle, `${this.root}/logs`]) {
       await Deno.mkdir(directory, { recursive: true });
     }
     const { memoryLimitBytes, env } = request;

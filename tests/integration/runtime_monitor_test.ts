@@ -50,7 +50,7 @@ Deno.test("an exit while nobody watched is told with its code and time", options
   const exit = await fixture.watch(place, created);
   assert.equal(exit.exitCode, 9);
   assert.equal(exit.monitorLost, false);
-  const { mtime } = await Deno.stat(`${place.persistDir}/exit`);
+  const { mtime } = await Deno.stat(`${fixture.root}/exits/${place.id}`);
   assert.equal(exit.finishedAtNs / 1_000_000n, BigInt(mtime!.getTime()));
 });
 
@@ -187,7 +187,6 @@ Deno.test(
         ),
         `${fixture.root}/runc/${id}`,
         `${fixture.root}/exits/${id}`,
-        `${fixture.root}/persist/${id}/exit`,
         `${fixture.root}/bundles/${id}/ctl`,
         `${fixture.root}/bundles/${id}/conmon-pidfile`,
       ].filter((path) => {

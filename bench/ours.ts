@@ -5,7 +5,7 @@ import { mountTmpfs, type Peer, type PeerProcess, writeCniConfig } from "./peer.
 
 const TOP = new URL("../", import.meta.url).pathname;
 
-/** Starts `dist/sauropod` if it was built, else the source with the flags that the build uses. */
+/** Starts the executable that SAUROPOD_BINARY names, else the source with the flags that the build uses. */
 export async function startOurs(registry: string): Promise<Peer> {
   const node = await TestNode.make({ insecureRegistries: [registry] });
   await Deno.remove(`${node.directory}/cni/10-test.conflist`);

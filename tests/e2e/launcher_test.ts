@@ -4,16 +4,17 @@ import assert from "node:assert/strict";
 const TOP = new URL("../../", import.meta.url).pathname;
 
 const PROGRAM = `
+// Before the line that the test waits for: it sends the signal as soon as it has read that.
+if (Deno.args[0] === "wait") {
+  Deno.addSignalListener("SIGTERM", () => Deno.exit(42));
+  setInterval(() => {}, 1000);
+}
 console.log(JSON.stringify({
   args: Deno.args,
   pid: Deno.pid,
   umask: Deno.umask(),
   parent: Deno.ppid,
 }));
-if (Deno.args[0] === "wait") {
-  Deno.addSignalListener("SIGTERM", () => Deno.exit(42));
-  setInterval(() => {}, 1000);
-}
 `;
 
 async function withBuild(

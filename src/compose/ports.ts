@@ -4,8 +4,7 @@ import type { NodeFacts as SpecNodeFacts } from "../oci/mod.ts";
 import type { AbandonableFiles, BundleOptions, PodResourcePorts } from "../pod/mod.ts";
 import { distributionProfile, parseSeccompProfile, type SeccompProfile } from "../oci/mod.ts";
 import {
-  type CgroupLayout,
-  Cgroups,
+  type Cgroups,
   ForeignPaths,
   type Kernel,
   type NodeFacts,
@@ -13,17 +12,11 @@ import {
 } from "../sys/mod.ts";
 
 /** Cgroups of pods under every hierarchy of the node. */
-export function podCgroups(kernel: Kernel, layout: CgroupLayout): PodResourcePorts["cgroups"] {
-  const cgroups = new Cgroups({ kernel, layout });
+export function podCgroups(cgroups: Cgroups): PodResourcePorts["cgroups"] {
   return {
     missing: (path) => ancestors(path).filter((group) => !cgroups.exists(group)),
     create: (path) => cgroups.create(path),
-    removeEmpty(paths): void {
-      const deepestFirst = [...paths].sort((a, b) => b.length - a.length);
-      for (const path of deepestFirst) {
-        for (const { mountPoint } of layout.hierarchies) removeIfEmpty(`${mountPoint}${path}`);
-      }
-    },
+    removeEmpty: (paths) => cgroups.removeEmpty(paths),
   };
 }
 
@@ -31,14 +24,6 @@ export function podCgroups(kernel: Kernel, layout: CgroupLayout): PodResourcePor
 function ancestors(path: string): string[] {
   const parts = path.split("/").filter((part) => part !== "");
   return parts.map((_, index) => `/${parts.slice(0, index + 1).join("/")}`);
-}
-
-function removeIfEmpty(directory: string): void {
-  try {
-    Deno.removeSync(directory);
-  } catch {
-    // Gone, or in use by somebody else: neither is ours to mend.
-  }
 }
 
 /** Host paths of mounts, asked by programs that can be abandoned. */

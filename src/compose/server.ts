@@ -22,7 +22,7 @@ import {
 } from "../network/mod.ts";
 import { OciRuntime } from "../runtime/mod.ts";
 import { type FaultGates, recover, SpaceReserve } from "../state/mod.ts";
-import { detectNodeFacts, lockDirectory, sealDescriptors } from "../sys/mod.ts";
+import { Cgroups, detectNodeFacts, lockDirectory, sealDescriptors } from "../sys/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { POD_DEADLINES, type PodRegistry, type RecoveryReport } from "../pod/mod.ts";
 import { openImages } from "./images.ts";
@@ -68,6 +68,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   undo.use(lockDirectory(machine.kernel, paths.root));
   const facts = detectNodeFacts();
   const { bootId } = machine.processes;
+  const cgroups = new Cgroups({ kernel: machine.kernel, layout: facts.cgroups });
   const reserve = undo.use(
     new SpaceReserve({ path: paths.reserve, kernel: machine.kernel, log }),
   );
@@ -75,6 +76,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     openRecord({ paths, bootId, reserve, gates, log }),
     OciRuntime.open(runtimeOptions(configuration, paths), {
       kernel: machine.kernel,
+      cgroups,
       runner: machine.runner,
       files: machine.fileWatcher,
       processes: machine.processes,
@@ -133,7 +135,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       networks,
       images,
       snapshots,
-      cgroups: podCgroups(machine.kernel, facts.cgroups),
+      cgroups: podCgroups(cgroups),
       hostFiles: hostFiles(machine.kernel, machine.runner, POD_DEADLINES.hostPathsMs),
       node: specNodeFacts(
         facts,

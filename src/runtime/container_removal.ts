@@ -7,11 +7,11 @@ import { InternalError } from "../errors/mod.ts";
 import { type ContainerId, type JsonObject, parseContainerId } from "../model/mod.ts";
 import type { Intent } from "../state/steps.ts";
 import type { ResourceType } from "../state/journal.ts";
+import type { Cgroups } from "../sys/cgroup.ts";
 import { SIGKILL } from "../sys/mod.ts";
 import type { ProcessIdentity, ProcessTable, ProcessWatcher } from "../sys/watching.ts";
 import { monitorFiles } from "./conmon_arguments.ts";
 import { readPidFile } from "./conmon.ts";
-import type { ContainerCgroups } from "./container_cgroups.ts";
 import type { RuntimeCommand } from "./runc.ts";
 
 /** What undoing needs, independent of the configuration that was in force. */
@@ -27,7 +27,7 @@ export interface RecordedContainer {
 
 export interface RemovalPorts {
   readonly runtime: RuntimeCommand;
-  readonly cgroups: ContainerCgroups;
+  readonly cgroups: Cgroups;
   readonly processes: ProcessTable;
   readonly processWatcher: ProcessWatcher;
 }
@@ -88,7 +88,7 @@ export async function removeContainer(
   // Without its monitor the runtime that is still making the container ends, too, and makes no more.
   if (halfMade) await endMonitors(container, ports, 0);
   // Before the runtime is asked: it looks only every 100 ms whether what it killed has ended.
-  await cgroups.remove(container.cgroupPath, CGROUP_TIMEOUT_MS);
+  await cgroups.destroy(container.cgroupPath, CGROUP_TIMEOUT_MS);
   if (halfMade || !isRemovedByFiles(container)) {
     await runtime.delete(container, container.id, signal);
   }

@@ -17,10 +17,10 @@ import {
   type SauropodError,
 } from "../errors/mod.ts";
 import { adoptStream, SIGKILL } from "../sys/mod.ts";
+import type { Cgroups } from "../sys/cgroup.ts";
 import type { SpawnedProcess } from "../sys/process_runner.ts";
 import { execArguments, monitorEnvironment } from "./conmon_arguments.ts";
 import { type MonitorPorts, pipe, sendStart } from "./conmon.ts";
-import type { ContainerCgroups } from "./container_cgroups.ts";
 import type { ContainerPlace, ExecRequest, ExecResult } from "./containers_runtime.ts";
 import { ExecOutput } from "./exec_output.ts";
 import type { RuntimeHandler, RuntimeOptions } from "./handlers.ts";
@@ -48,7 +48,7 @@ const LOG_BYTES_A_BYTE = 48;
 const LOG_SLACK_BYTES = 1 << 20;
 
 export interface ExecPorts extends MonitorPorts {
-  readonly cgroups: ContainerCgroups;
+  readonly cgroups: Cgroups;
 }
 
 export interface ExecContext {
@@ -69,7 +69,8 @@ export async function execSync(request: ExecRequest, context: ExecContext): Prom
     Deno.writeTextFileSync(files.process, processDocument(request), { mode: 0o600 });
     running = startExec({ request, context, files, subCgroup });
     const report = await finished(running, request);
-    cgroups.releaseExecCgroup(place.cgroupPath, name);
+    // What it left running goes on in the container's own group.
+    cgroups.dissolve(`${place.cgroupPath}/${name}`);
     if (report.value < 0) throw refusal(place, report);
     return { exitCode: report.value, ...running.output.result() };
   } catch (error) {
@@ -81,19 +82,27 @@ export async function execSync(request: ExecRequest, context: ExecContext): Prom
 }
 
 /** Ends what execs of an earlier life of this process left running in a container. */
-export async function sweepExecs(place: ContainerPlace, cgroups: ContainerCgroups): Promise<void> {
-  for (const name of cgroups.execCgroups(place.cgroupPath, EXEC_CGROUP_PREFIX)) {
-    await cgroups.endExecCgroup(place.cgroupPath, name, KILL_TIMEOUT_MS);
+export async function sweepExecs(place: ContainerPlace, cgroups: Cgroups): Promise<void> {
+  for (const name of cgroups.children(place.cgroupPath)) {
+    if (!name.startsWith(EXEC_CGROUP_PREFIX)) continue;
+    await cgroups.destroy(`${place.cgroupPath}/${name}`, KILL_TIMEOUT_MS);
   }
 }
 
+/**
+ * Makes a cgroup below a container's for one exec.
+ *
+ * @returns the name by which the runtime joins it, or undefined if the node has no freezer
+ */
 function makeCgroup(
-  cgroups: ContainerCgroups,
+  cgroups: Cgroups,
   place: ContainerPlace,
   name: string,
 ): string | undefined {
   try {
-    return cgroups.makeExecCgroup(place.cgroupPath, name);
+    if (!cgroups.createKillable(`${place.cgroupPath}/${name}`)) return undefined;
+    // On v1 the controller is named, or the runtime wants the directory under every one of them.
+    return cgroups.version === 2 ? name : `freezer:${name}`;
   } catch (cause) {
     if (!(cause instanceof Deno.errors.NotFound)) throw cause;
     throw new NotFoundError(`Container ${place.id} has no cgroup, so it is not running`, {
@@ -243,7 +252,7 @@ async function abandon(
     readonly error: unknown;
   },
 ): Promise<void> {
-  const endCgroup = () => ports.cgroups.endExecCgroup(place.cgroupPath, name, KILL_TIMEOUT_MS);
+  const endCgroup = () => ports.cgroups.destroy(`${place.cgroupPath}/${name}`, KILL_TIMEOUT_MS);
   try {
     await endCgroup();
     if (running !== undefined) await endMonitor(running.monitor, ports);

@@ -25,8 +25,8 @@ export interface ExitWatcherOptions {
   readonly kernel: Kernel;
   readonly files: FileWatcher;
   readonly processes: ProcessWatcher;
-  /** How often the kernel killed for lack of memory in the container's cgroup. */
-  readonly oomKills: (cgroupPath: string) => number;
+  /** How often the kernel killed for lack of memory in the container's cgroup; undefined if it is gone. */
+  readonly oomKills: (cgroupPath: string) => number | undefined;
   readonly clock: Clock;
 }
 
@@ -127,7 +127,7 @@ export class ExitWatcher implements Disposable {
     this.#settle(watch, {
       exitCode: UNKNOWN_EXIT_CODE,
       finishedAtNs: this.#options.clock.nowNs(),
-      oomKilled: this.#options.oomKills(watch.place.cgroupPath) > 0,
+      oomKilled: (this.#options.oomKills(watch.place.cgroupPath) ?? 0) > 0,
       monitorLost: true,
     });
   }
@@ -160,7 +160,7 @@ export class ExitWatcher implements Disposable {
    */
   #oomKilled({ bundle, cgroupPath }: ContainerPlace, exitCode: number): boolean {
     return this.#exists(monitorFiles(bundle).oom) ||
-      (exitCode === SIGKILL_EXIT_CODE && this.#options.oomKills(cgroupPath) > 0);
+      (exitCode === SIGKILL_EXIT_CODE && (this.#options.oomKills(cgroupPath) ?? 0) > 0);
   }
 
   #exists(path: string): boolean {

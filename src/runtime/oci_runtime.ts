@@ -7,6 +7,7 @@ import { NotFoundError, shown } from "../errors/mod.ts";
 import type { Clock, ContainerId } from "../model/mod.ts";
 import type { Intent } from "../state/steps.ts";
 import type { ResourceType } from "../state/journal.ts";
+import type { Cgroups } from "../sys/cgroup.ts";
 import type { Kernel } from "../sys/kernel.ts";
 import type { ProcessRunner } from "../sys/process_runner.ts";
 import type {
@@ -17,7 +18,6 @@ import type {
 } from "../sys/watching.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { createWithMonitor } from "./conmon.ts";
-import { ContainerCgroups, detectCgroupLayout } from "./container_cgroups.ts";
 import {
   monitorOf,
   type RecordedContainer,
@@ -49,6 +49,7 @@ import { RuntimeCommand } from "./runc.ts";
 /** What the runtime needs from `sys/`, and who hears of trouble. */
 export interface RuntimePorts {
   readonly kernel: Kernel;
+  readonly cgroups: Cgroups;
   readonly runner: ProcessRunner;
   readonly files: FileWatcher;
   readonly processes: ProcessTable;
@@ -71,7 +72,6 @@ export class OciRuntime implements ContainerRuntime, Disposable {
   readonly #options: RuntimeOptions;
   readonly #ports: RuntimePorts;
   readonly #found: HandlersFound;
-  readonly #cgroups: ContainerCgroups;
   readonly #command: RuntimeCommand;
   readonly #exits: ExitWatcher;
   /** Reopens under way: two at once would each replace the log of the other. */
@@ -101,14 +101,13 @@ export class OciRuntime implements ContainerRuntime, Disposable {
     this.#options = options;
     this.#ports = ports;
     this.#found = found;
-    this.#cgroups = new ContainerCgroups(detectCgroupLayout(), ports.kernel);
     this.#command = new RuntimeCommand(ports.runner, { ...options.environment });
     this.#exits = new ExitWatcher({
       exitsDir: options.exitsDir,
       kernel: ports.kernel,
       files: ports.files,
       processes: ports.processWatcher,
-      oomKills: (path) => this.#cgroups.oomKills(path),
+      oomKills: (path) => ports.cgroups.oomKills(path),
       clock: ports.clock,
     });
   }
@@ -188,12 +187,12 @@ export class OciRuntime implements ContainerRuntime, Disposable {
     return execSync(request, {
       handler: this.#handler(request.place.handler),
       options: this.#options,
-      ports: { ...this.#ports, cgroups: this.#cgroups },
+      ports: this.#ports,
     });
   }
 
   sweepExecs(place: ContainerPlace): Promise<void> {
-    return sweepExecs(place, this.#cgroups);
+    return sweepExecs(place, this.#ports.cgroups);
   }
 
   reopenLog(place: ContainerPlace, { monitor }: CreatedContainer): Promise<void> {
@@ -235,7 +234,7 @@ export class OciRuntime implements ContainerRuntime, Disposable {
   }
 
   #removalPorts() {
-    const { processes, processWatcher } = this.#ports;
-    return { runtime: this.#command, cgroups: this.#cgroups, processes, processWatcher };
+    const { cgroups, processes, processWatcher } = this.#ports;
+    return { runtime: this.#command, cgroups, processes, processWatcher };
   }
 }

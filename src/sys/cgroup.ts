@@ -1,43 +1,66 @@
 /**
- * Control groups of our own, under every hierarchy at once: v1, v2, or v1 with a v2 beside it.
+ * Control groups, under every hierarchy of the node at once: v1, v2, or v1 with a v2 beside it.
  *
  * Paths are those below a hierarchy's root (`/kubepods/pod1/x`). Only the group named and groups below
- * it are ever removed or killed, never a parent, and never the root.
+ * it are ever removed, killed or thawed, never a parent, and never the root.
+ *
+ * A call touches a few kernel files and takes well below a millisecond, so all are synchronous; only
+ * waiting for processes to go is not.
  *
  * @module
  */
 import {
-  DeadlineExceededError,
-  FailedPreconditionError,
   InternalError,
   InvalidArgumentError,
+  isErrno,
   shown,
+  UnavailableError,
 } from "../errors/mod.ts";
 import type { CgroupHierarchy, CgroupLayout } from "./cgroup_mounts.ts";
 import type { Kernel } from "./kernel.ts";
 import { SIGKILL } from "./signals.ts";
-
-/** Out-of-memory kills so far; undefined where no memory controller tells. */
-export interface MemoryEvents {
-  readonly oomKills: number;
-}
 
 export interface CgroupsOptions {
   readonly kernel: Kernel;
   readonly layout: CgroupLayout;
 }
 
-/** Members vanish a little after SIGKILL, and v1 has no event for it. */
-const SETTLE_STEP_MS = 4;
+/** A group's directory in one hierarchy. */
+interface Group {
+  readonly hierarchy: CgroupHierarchy;
+  readonly directory: string;
+}
+
+/** Members vanish a little after SIGKILL, and v1 tells of an empty group only by a release agent. */
+const SETTLE_STEP_MS = 2;
+/** How long a group may take to freeze before its members are killed as they are. */
 const FREEZE_MS = 200;
+const FREEZE_STEP_MS = 1;
+/** A member that forks while it is moved leaves its child behind, for the next round. */
+const ROUNDS_OF_MOVING = 5;
+
+const FREEZER = {
+  1: { file: "freezer.state", frozen: "FROZEN", thawed: "THAWED" },
+  2: { file: "cgroup.freeze", frozen: "1", thawed: "0" },
+} as const;
 
 export class Cgroups {
   readonly #kernel: Kernel;
-  readonly #hierarchies: readonly CgroupHierarchy[];
+  readonly #layout: CgroupLayout;
+  /** The one through which processes are found and frozen; undefined on v1 without a freezer. */
+  readonly #killable: CgroupHierarchy | undefined;
 
   constructor({ kernel, layout }: CgroupsOptions) {
     this.#kernel = kernel;
-    this.#hierarchies = layout.hierarchies;
+    this.#layout = layout;
+    this.#killable = layout.hierarchies.find(({ version, controllers }) =>
+      layout.mode === "unified" ? version === 2 : controllers.includes("freezer")
+    );
+  }
+
+  /** Version of the hierarchy that has the controllers: 1 also on a hybrid node. */
+  get version(): 1 | 2 {
+    return this.#layout.mode === "unified" ? 2 : 1;
   }
 
   /**
@@ -47,7 +70,7 @@ export class Cgroups {
    */
   create(path: string): void {
     checkPath(path);
-    for (const hierarchy of this.#hierarchies) {
+    for (const hierarchy of this.#layout.hierarchies) {
       let directory = hierarchy.mountPoint;
       for (const part of path.slice(1).split("/")) {
         const parent = directory;
@@ -57,122 +80,170 @@ export class Cgroups {
     }
   }
 
+  /**
+   * Makes a group below an existing one for no other purpose than ending its members together: on v1
+   * under the freezer alone.
+   *
+   * @returns false on a node without a freezer, where there is no such group
+   * @throws {Deno.errors.NotFound} the group above does not exist
+   */
+  createKillable(path: string): boolean {
+    checkPath(path);
+    if (this.#killable === undefined) return false;
+    Deno.mkdirSync(`${this.#killable.mountPoint}${path}`, { mode: 0o755 });
+    return true;
+  }
+
   /** True if any hierarchy has the group. */
   exists(path: string): boolean {
     checkPath(path);
-    return this.#directories(path).length > 0;
+    return this.#groups(path).length > 0;
+  }
+
+  /** Names of the groups directly below one, as far as their members could be ended. */
+  children(path: string): string[] {
+    checkPath(path);
+    return this.#killable === undefined ? [] : childrenOf(`${this.#killable.mountPoint}${path}`);
   }
 
   /** Pids in the group and in all groups below it. */
   pids(path: string): number[] {
     checkPath(path);
-    const pids = new Set<number>();
-    for (const { directory } of this.#directories(path)) {
-      for (const group of groupsBelow(directory)) {
-        for (const pid of pidsOf(group)) pids.add(pid);
-      }
-    }
-    return [...pids];
+    const below = this.#groups(path).flatMap(({ directory }) => groupsBelow(directory));
+    return [...new Set(below.flatMap(pidsOf))];
   }
 
   /**
-   * Kills every process in the group and below it, those that are just being started included, and
-   * waits until all are gone.
+   * Ends every process in the group and below it, frozen ones and those just being started included,
+   * and removes the group. Once it is gone nothing can be started in it. Succeeds if there is none.
    *
-   * @throws {DeadlineExceededError} `signal` fired while some were left: in an uninterruptible wait
+   * @throws {UnavailableError} processes are left after the time: in an uninterruptible wait. May be
+   *   repeated.
    */
-  async killAll(path: string, signal: AbortSignal): Promise<void> {
+  async destroy(path: string, timeoutMs: number): Promise<void> {
     checkPath(path);
-    for (;;) {
-      const v2 = this.#directories(path).find(({ hierarchy }) => hierarchy.version === 2);
-      if (v2 !== undefined) tryWrite(`${v2.directory}/cgroup.kill`, "1");
-      if (this.pids(path).length > 0) await this.#freezeAndKill(path);
-      const left = this.pids(path);
-      if (left.length === 0) return;
-      if (signal.aborted) {
-        throw new DeadlineExceededError(
-          `${left.length} processes of cgroup ${shown(path)} cannot be killed`,
-          { path, value: left.slice(0, 8).join(", ") },
+    const giveUpAtMs = performance.now() + timeoutMs;
+    while (!this.#removed(path)) {
+      await this.#kill(path);
+      if (this.#removed(path)) return;
+      if (performance.now() > giveUpAtMs) {
+        throw new UnavailableError(
+          `Processes in cgroup ${shown(path)} did not end within ${timeoutMs} ms of being killed`,
+          { path, value: this.pids(path).slice(0, 8).join(" ") },
         );
       }
       await pause(SETTLE_STEP_MS);
     }
   }
 
-  /**
-   * Removes the group and the groups below it, which hold no processes any more; succeeds if there is
-   * none.
-   *
-   * @throws {FailedPreconditionError} `signal` fired while a process was in it
-   */
-  async remove(path: string, signal: AbortSignal): Promise<void> {
+  /** Removes a group; its members go on in the group above. Leaves it if they cannot be moved. */
+  dissolve(path: string): void {
     checkPath(path);
-    for (const { directory } of this.#directories(path)) {
-      // Deepest first; a group stays busy until the last exiting task has left it.
-      for (const group of groupsBelow(directory).reverse()) {
-        while (!removeDirectory(group)) {
-          if (signal.aborted) {
-            throw new FailedPreconditionError(`Cgroup ${shown(path)} is still in use`, {
-              path: group,
-              value: pidsOf(group).slice(0, 8).join(", "),
-            });
-          }
-          await pause(SETTLE_STEP_MS);
-        }
+    for (let round = 0; !this.#removed(path) && round < ROUNDS_OF_MOVING; round++) {
+      for (const { directory } of this.#groups(path)) {
+        const parent = directory.slice(0, directory.lastIndexOf("/"));
+        // One may have ended meanwhile, or the group above may be gone with it.
+        for (const pid of pidsOf(directory)) tryWrite(`${parent}/cgroup.procs`, String(pid));
       }
     }
   }
 
-  memoryEvents(path: string): MemoryEvents | undefined {
+  /** Removes those groups, but none below them, that nothing is in; what is in use stays. */
+  removeEmpty(paths: readonly string[]): void {
+    for (const path of [...paths].sort((a, b) => b.length - a.length)) {
+      checkPath(path);
+      for (const { directory } of this.#groups(path)) removeDirectory(directory);
+    }
+  }
+
+  /** Lets a frozen group and all below it run again; nothing happens to one that is not frozen. */
+  thaw(path: string): void {
     checkPath(path);
-    const found = this.#directories(path).find(({ hierarchy }) =>
-      hierarchy.controllers.includes("memory")
-    );
-    if (found === undefined) return undefined;
-    const { hierarchy, directory } = found;
-    const file = hierarchy.version === 2 ? "memory.events" : "memory.oom_control";
-    const count = /^oom_kill (\d+)$/m.exec(readText(`${directory}/${file}`) ?? "")?.[1];
-    return count === undefined ? undefined : { oomKills: Number(count) };
+    if (this.#killable === undefined) return;
+    const { file, thawed } = FREEZER[this.#killable.version];
+    for (const group of groupsBelow(`${this.#killable.mountPoint}${path}`)) {
+      if (readText(`${group}/${file}`)?.trim() !== thawed) tryWrite(`${group}/${file}`, thawed);
+    }
+  }
+
+  /**
+   * How often the kernel killed a process of the group, or below it, for lack of memory; undefined if
+   * there is no such group or no memory controller that tells.
+   */
+  oomKills(path: string): number | undefined {
+    const directory = this.directoryOf(path, "memory");
+    if (directory === undefined) return undefined;
+    const counts = (this.version === 2
+      // The file of v2 counts for all groups below.
+      ? [readText(`${directory}/memory.events`)]
+      : groupsBelow(directory).map((group) => readText(`${group}/memory.oom_control`)))
+      .map((text) => /^oom_kill (\d+)$/m.exec(text ?? "")?.[1])
+      .filter((count) => count !== undefined);
+    return counts.length === 0 ? undefined : counts.reduce((sum, count) => sum + Number(count), 0);
   }
 
   /** The group's directory in the hierarchy that has a controller; undefined without one. */
   directoryOf(path: string, controller: string): string | undefined {
     checkPath(path);
-    const hierarchy = this.#hierarchies.find(({ controllers }) => controllers.includes(controller));
+    const hierarchy = this.#layout.hierarchies.find(({ controllers }) =>
+      controllers.includes(controller)
+    );
     return hierarchy === undefined ? undefined : `${hierarchy.mountPoint}${path}`;
   }
 
-  #directories(
-    path: string,
-  ): { readonly hierarchy: CgroupHierarchy; readonly directory: string }[] {
-    return this.#hierarchies
+  #groups(path: string): Group[] {
+    return this.#layout.hierarchies
       .map((hierarchy) => ({ hierarchy, directory: `${hierarchy.mountPoint}${path}` }))
       .filter(({ directory }) => isDirectory(directory));
   }
 
-  /** Frozen processes cannot fork while they are killed one by one; the signal acts at the thaw. */
-  async #freezeAndKill(path: string): Promise<void> {
-    const freezer = this.#directories(path).find(({ hierarchy }) =>
-      hierarchy.version === 1 && hierarchy.controllers.includes("freezer")
-    );
-    const state = freezer === undefined ? undefined : `${freezer.directory}/freezer.state`;
-    try {
-      if (state !== undefined) {
-        tryWrite(state, "FROZEN");
-        const until = performance.now() + FREEZE_MS;
-        while (readText(state)?.trim() === "FREEZING" && performance.now() < until) await pause(1);
+  /** Removes the group with those below it, deepest first; true if it is gone everywhere. */
+  #removed(path: string): boolean {
+    let gone = true;
+    for (const { directory } of this.#groups(path)) {
+      for (const group of groupsBelow(directory).reverse()) {
+        if (!removeDirectory(group)) gone = false;
       }
-      for (const pid of this.pids(path)) this.#kill(pid);
+    }
+    return gone;
+  }
+
+  /** Sends SIGKILL to every member once. */
+  async #kill(path: string): Promise<void> {
+    const missed = this.#groups(path).filter(({ hierarchy, directory }) =>
+      // Takes those that are being forked, and works on frozen ones; v1 has no such file.
+      hierarchy.version === 1 || !tryWrite(`${directory}/cgroup.kill`, "1")
+    );
+    if (missed.length === 0) return;
+    try {
+      // Frozen first, so that nothing forks away between reading the list and killing.
+      await this.#freeze(path);
+      for (const pid of this.pids(path)) this.#sendKill(pid);
     } finally {
-      if (state !== undefined) tryWrite(state, "THAWED");
+      // On v1 the signal acts at the thaw, also on what somebody else froze.
+      this.thaw(path);
     }
   }
 
-  #kill(pid: number): void {
+  async #freeze(path: string): Promise<void> {
+    if (this.#killable === undefined) return;
+    const { version, mountPoint } = this.#killable;
+    const { file, frozen } = FREEZER[version];
+    const group = `${mountPoint}${path}`;
+    if (!tryWrite(`${group}/${file}`, frozen)) return;
+    const isFrozen = (): boolean => {
+      if (version === 1) return readText(`${group}/${file}`)?.trim() !== "FREEZING";
+      return /^frozen 1$/m.test(readText(`${group}/cgroup.events`) ?? "frozen 1");
+    };
+    const untilMs = performance.now() + FREEZE_MS;
+    while (!isFrozen() && performance.now() < untilMs) await pause(FREEZE_STEP_MS);
+  }
+
+  #sendKill(pid: number): void {
     try {
       this.#kernel.kill(pid, SIGKILL);
-    } catch {
-      // Gone meanwhile; what is not shows in the next look.
+    } catch (error) {
+      if (!isErrno(error, "ESRCH")) throw error; // it has just ended
     }
   }
 }
@@ -223,17 +294,21 @@ function removeDirectory(path: string): boolean {
   }
 }
 
+function childrenOf(directory: string): string[] {
+  try {
+    return [...Deno.readDirSync(directory)]
+      .filter(({ isDirectory }) => isDirectory).map(({ name }) => name);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
 /** The group and all groups below it, parents first. */
 function groupsBelow(directory: string): string[] {
   const groups = [directory];
   for (const group of groups) {
-    try {
-      for (const entry of Deno.readDirSync(group)) {
-        if (entry.isDirectory) groups.push(`${group}/${entry.name}`);
-      }
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
+    for (const name of childrenOf(group)) groups.push(`${group}/${name}`);
   }
   return groups;
 }
@@ -248,16 +323,17 @@ function readText(path: string): string | undefined {
   try {
     return Deno.readTextFileSync(path);
   } catch {
-    return undefined;
+    return undefined; // the group is gone, or the controller does not exist
   }
 }
 
-/** Writes a control file; one that is missing or refuses is an older kernel's way to say no. */
-function tryWrite(path: string, value: string): void {
+/** False if the file is missing or the kernel refuses; the caller looks at the effect. */
+function tryWrite(path: string, value: string): boolean {
   try {
     Deno.writeTextFileSync(path, value, { create: false });
+    return true;
   } catch {
-    // The caller looks at the effect.
+    return false;
   }
 }
 

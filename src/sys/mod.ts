@@ -98,7 +98,7 @@ export {
   parseCapabilitySets,
 } from "./capabilities.ts";
 export { type CgroupHierarchy, type CgroupLayout, cgroupLayout } from "./cgroup_mounts.ts";
-export { Cgroups, type CgroupsOptions, type MemoryEvents } from "./cgroup.ts";
+export { Cgroups, type CgroupsOptions } from "./cgroup.ts";
 export { detectNodeFacts, type NodeFacts, type NodeFactsOptions } from "./node_facts.ts";
 
 // For tests

@@ -7,7 +7,9 @@
 import { SystemClock } from "../../src/model/mod.ts";
 import { type ContainerPlace, OciRuntime, type RuntimeOptions } from "../../src/runtime/mod.ts";
 import {
+  Cgroups,
   createLinuxKernel,
+  detectNodeFacts,
   InotifyWatcher,
   NodeProcessRunner,
   PidfdWatcher,
@@ -40,6 +42,7 @@ const runner: ProcessRunner = {
 };
 const runtime = await OciRuntime.open(options, {
   kernel,
+  cgroups: new Cgroups({ kernel, layout: detectNodeFacts().cgroups }),
   runner,
   files: new InotifyWatcher(kernel),
   processes,

@@ -13,7 +13,9 @@ import {
   type RuntimeOptions,
 } from "../../src/runtime/mod.ts";
 import {
+  Cgroups,
   createLinuxKernel,
+  detectNodeFacts,
   InotifyWatcher,
   type Kernel,
   NodeProcessRunner,
@@ -88,6 +90,7 @@ export class RuntimeFixture implements AsyncDisposable {
     };
     const opened = OciRuntime.open(options, {
       kernel,
+      cgroups: new Cgroups({ kernel, layout: detectNodeFacts().cgroups }),
       runner: new NodeProcessRunner(),
       files: own.use(new InotifyWatcher(kernel)),
       processes,

@@ -42,6 +42,8 @@ export interface ImagesOptions {
 export interface ServerImages extends AsyncDisposable {
   readonly images: ImageStore;
   readonly snapshots: Snapshots;
+  /** Removes a tree of ours in a worker, however large. */
+  readonly removeLarge: (path: string) => Promise<void>;
 }
 
 export async function openImages(options: ImagesOptions): Promise<ServerImages> {
@@ -107,7 +109,12 @@ export async function openImages(options: ImagesOptions): Promise<ServerImages> 
   );
   await record.images.rebuilt();
   const owned = undo.move();
-  return { images: store, snapshots, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return {
+    images: store,
+    snapshots,
+    removeLarge: async (path) => await workers.disk("remove", { path }),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
 }
 
 /** From the journal, which is at hand before any container is, and has what is half made, too. */

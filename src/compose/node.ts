@@ -70,12 +70,19 @@ export function podMounts(kernel: Kernel): PodResourcePorts["mounts"] {
   };
 }
 
-/** Directories of pods: a handful of small files, removed on this thread. */
-export function podTrees(kernel: Kernel): PodResourcePorts["trees"] {
+/**
+ * Directories of pods: a handful of small files, removed on this thread. What containers filled may be
+ * large and is removed by `removeLarge`, which works elsewhere.
+ */
+export function podTrees(
+  kernel: Kernel,
+  removeLarge: (path: string) => Promise<void>,
+): PodResourcePorts["trees"] {
   return {
-    removeTree(path): Promise<void> {
+    async removeTree(path): Promise<void> {
+      const volumes = `${path}/volumes`;
+      if (statOf(kernel, volumes) !== undefined) await removeLarge(volumes);
       removeTree(kernel, path);
-      return Promise.resolve();
     },
   };
 }
@@ -87,10 +94,10 @@ export function rootfsFiles(kernel: Kernel): RootfsFiles {
       using root = RootDir.open(kernel, rootfs);
       return root.readFile(path, limitBytes);
     },
-    makeDirectory(rootfs, path): string {
+    makeDirectory(rootfs, path, { uid, gid, field }): string {
       using root = RootDir.open(kernel, rootfs);
       try {
-        using directory = root.makeDirectories(path, { mode: 0o755, uid: 0, gid: 0 });
+        using directory = root.makeDirectories(path, { mode: 0o755, uid, gid });
         return openedPath(directory.number).slice(openedPath(root.fd).length) || "/";
       } catch (error) {
         if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;
@@ -98,8 +105,19 @@ export function rootfsFiles(kernel: Kernel): RootfsFiles {
           `${
             shown(path)
           } is no directory of the image and cannot become one: a file or a link is in the way`,
-          { field: "config.working_dir", value: path, cause: error },
+          { field, value: path, cause: error },
         );
+      }
+    },
+    linkIfAbsent(rootfs, path, target): void {
+      using root = RootDir.open(kernel, rootfs);
+      try {
+        const folder = path.slice(0, path.lastIndexOf("/"));
+        root.makeDirectories(folder, { mode: 0o755, uid: 0, gid: 0 }).close();
+        root.createSymlink(path, target, { uid: 0, gid: 0 });
+      } catch (error) {
+        // Something is there, or the image has a file or a broken link where the folder should be.
+        if (!isErrno(error, "EEXIST", "ENOENT", "ENOTDIR", "ELOOP")) throw error;
       }
     },
   };

@@ -15,6 +15,7 @@ import {
   EtcFiles,
   ExitTracker,
   HostPaths,
+  type ImageVolumes,
   KeyedMutex,
   POD_DEADLINES,
   PodLayout,
@@ -32,6 +33,7 @@ import type { Logger } from "../telemetry/mod.ts";
 import { hostDevices, type Machine, podMounts, podTrees, rootfsFiles } from "./node.ts";
 import type { ServerPaths } from "./paths.ts";
 import type { ServerRecord } from "./record.ts";
+import { timeZoneFile } from "./ports.ts";
 import { createTimeoutMs, specDefaults } from "./runtime_options.ts";
 
 /** Cgroup of pods that name none. */
@@ -54,6 +56,8 @@ export interface PodsOptions {
   readonly hostFiles: AbandonableFiles;
   readonly node: SpecNodeFacts;
   readonly seccomp: BundleOptions["seccomp"];
+  /** Removes a tree of ours that may be large. */
+  readonly removeLarge: (path: string) => Promise<void>;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -97,7 +101,7 @@ export function openPods(
   const resources = new PodResources({
     namespaces: machine.namespaces,
     mounts: podMounts(machine.kernel),
-    trees: podTrees(machine.kernel),
+    trees: podTrees(machine.kernel, options.removeLarge),
     cgroups: options.cgroups,
     defaultCgroupParent: DEFAULT_CGROUP_PARENT,
   });
@@ -139,6 +143,8 @@ export function openPods(
         defaultAnnotations: (handler) => handlers[handler]?.default_annotations ?? {},
         storageRoot: paths.root,
         seccomp: options.seccomp,
+        imageVolumes: configuration.image.image_volumes as ImageVolumes,
+        timeZone: timeZoneFile(configuration.runtime.timezone),
       }),
       logs: new ContainerLogs(layout),
       runtime,

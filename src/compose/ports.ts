@@ -51,6 +51,33 @@ export function hostFiles(
   };
 }
 
+const ZONES = "/usr/share/zoneinfo";
+/** The largest of the time zone database is below 4 KiB. */
+const ZONE_LIMIT_BYTES = 256 * 1024;
+
+/**
+ * `timezone`: what containers get as /etc/localtime. Read for each, so that a zone database or a node
+ * that changes counts for the next one.
+ */
+export function timeZoneFile(zone: string): BundleOptions["timeZone"] {
+  if (zone === "") return () => Promise.resolve(undefined);
+  const path = zone.toLowerCase() === "local" ? "/etc/localtime" : `${ZONES}/${zone}`;
+  return async () => {
+    try {
+      const { size, isFile } = await Deno.stat(path);
+      if (isFile && size <= ZONE_LIMIT_BYTES) return await Deno.readFile(path);
+    } catch (cause) {
+      throw new FailedPreconditionError(`Time zone ${shown(zone)} cannot be read from ${path}`, {
+        path,
+        field: "runtime.timezone",
+        cause,
+        remedy: "install the time zone database (tzdata), or correct the key",
+      });
+    }
+    throw new FailedPreconditionError(`${path} is no file of a time zone`, { path });
+  };
+}
+
 const SECCOMP_FILE_LIMIT_BYTES = 1024 * 1024;
 /** Where the distribution's profile for RuntimeDefault lies. */
 const DISTRIBUTION_PROFILE = "/usr/share/containers/seccomp.json";

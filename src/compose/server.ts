@@ -111,7 +111,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 
   await rebuildPods(record, log);
   const opened = openRegistry(record, log);
-  const { images, snapshots } = undo.use(
+  const { images, snapshots, removeLarge } = undo.use(
     await openImages({
       configuration,
       paths,
@@ -141,6 +141,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
         facts,
         runtime.handlers().some((handler) => handler.isDefault && handler.recursiveReadOnlyMounts),
       ),
+      removeLarge,
       seccomp: await seccompProfiles(configuration.runtime.seccomp_profile),
       clock,
       log,
@@ -168,7 +169,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
           features: () => ({
             supplementalGroupsPolicy: true,
             userNamespacesHostNetwork: false,
-            mountOptions: false,
+            mountOptions: true,
           }),
           configuration: () => publicView(configuration),
         },

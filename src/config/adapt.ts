@@ -313,6 +313,15 @@ function* statedKeys(
   }
 }
 
+/** The time zone database. */
+const ZONES = "/usr/share/zoneinfo";
+
+/** True if there is something at an absolute path. */
+async function isListed(path: string, node: NodeFacts): Promise<boolean> {
+  const slash = path.lastIndexOf("/");
+  return (await node.list(path.slice(0, slash) || "/")).includes(path.slice(slash + 1));
+}
+
 /** Files on the node that a key points to, and that this runtime does not honour. */
 async function filesThatWouldApply(
   { image, runtime }: Configuration,
@@ -330,16 +339,20 @@ async function filesThatWouldApply(
     });
   }
   const profile = runtime.seccomp_profile;
-  const slash = profile.lastIndexOf("/");
-  if (
-    profile !== "" &&
-    !(await node.list(profile.slice(0, slash) || "/")).includes(profile.slice(slash + 1))
-  ) {
+  if (profile !== "" && !await isListed(profile, node)) {
     // CRI-O falls back to another profile, which then is not the one that was chosen.
     notices.push({
       level: "error",
       key: "runtime.seccomp_profile",
       message: `runtime.seccomp_profile: there is no file ${shown(profile)}`,
+    });
+  }
+  const zone = runtime.timezone;
+  if (zone !== "" && zone.toLowerCase() !== "local" && !await isListed(`${ZONES}/${zone}`, node)) {
+    notices.push({
+      level: "error",
+      key: "runtime.timezone",
+      message: `runtime.timezone: there is no time zone ${shown(zone)} in ${ZONES}`,
     });
   }
   for (const directory of runtime.hooks_dir) {

@@ -34,6 +34,7 @@ import {
   regularExpression,
   sizeText,
   sysctl,
+  timeZone,
   ulimit,
 } from "./validators.ts";
 import { parseDuration } from "./size.ts";
@@ -709,13 +710,14 @@ export const RUNTIME = {
       env: ["DISABLE_HOSTPORT_MAPPING"],
     }),
   ),
-  timezone: later(text({
+  timezone: text({
     default: "",
     meaning: "Time zone of containers; Local for the node's.",
-    allowed: "name of the time zone database, Local, or empty",
+    allowed: "name of the time zone database, Local, or empty for what the image has",
+    check: timeZone,
     flags: ["timezone", "tz"],
     env: ["CONTAINER_TIME_ZONE"],
-  })),
+  }),
   separate_pull_cgroup: refused(
     "pulls are not placed in a cgroup of their own",
     text({
@@ -993,14 +995,16 @@ export const IMAGE = {
       env: ["CONTAINER_INSECURE_REGISTRY"],
     }),
   ),
-  image_volumes: later(text({
+  image_volumes: text({
     default: "mkdir",
     meaning: "What becomes of the volumes that an image declares.",
-    allowed: "mkdir, bind, ignore",
+    allowed:
+      "mkdir makes them in the root file system, bind gives each an empty folder of its own, " +
+      "ignore",
     check: oneOf("mkdir", "bind", "ignore"),
     flags: ["image-volumes"],
     env: ["CONTAINER_IMAGE_VOLUMES"],
-  })),
+  }),
   big_files_temporary_dir: noEffect(
     "layers are unpacked as they arrive",
     text({

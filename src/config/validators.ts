@@ -47,6 +47,12 @@ export const sysctl = (entry: string): Wrong =>
     ? undefined
     : "must be key=value without spaces";
 
+/** `Europe/Berlin`: a path below the time zone database. */
+export const timeZone = (name: string): Wrong =>
+  name === "" || /^[A-Za-z0-9_+-]+(?:\/[A-Za-z0-9_+-]+)*$/.test(name)
+    ? undefined
+    : "must be the name of a time zone such as Europe/Berlin, or Local";
+
 const RLIMITS = new Set(
   ("as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime " +
     "sigpending stack").split(" "),

@@ -80,16 +80,6 @@ const CONTAINER: readonly UnsupportedField<ContainerConfig>[] = [
     used: (c) => c.mounts.some(({ gidMappings }) => gidMappings.length > 0),
     remedy: "leave them out; ID-mapped mounts come with user namespaces",
   },
-  {
-    field: "mounts.mount_options",
-    used: (c) => c.mounts.some(({ mountOptions }) => mountOptions.length > 0),
-    remedy: "leave them out; mount options come later",
-  },
-  {
-    field: "linux.security_context.capabilities.add_ambient_capabilities",
-    used: (c) => (c.linux?.securityContext?.capabilities?.addAmbientCapabilities.length ?? 0) > 0,
-    remedy: "leave them out; ambient capabilities come later",
-  },
 ];
 
 const AUTH: readonly UnsupportedField<AuthConfig>[] = (["identityToken", "registryToken"] as const)

@@ -133,8 +133,12 @@ function validateMount(field: string, mount: Mount): void {
     });
   }
   checkEach(`${field}.mount_options`, mount.mountOptions, LIMITS.dnsEntries, (name, option) => {
-    checkLength(name, option, LIMITS.name);
-    checkNoControl(name, option);
+    if (!["noexec", "nodev", "nosuid"].includes(option)) {
+      refuse(name, "is no mount option that a request may add", {
+        value: option,
+        remedy: "use noexec, nodev or nosuid",
+      });
+    }
   });
 }
 

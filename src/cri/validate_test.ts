@@ -250,7 +250,10 @@ const CONTAINER_CASES: readonly ContainerCase[] = [
     "invalid_argument config.mounts[0].gidMappings[0]",
     (c) => c.mounts[0]!.gidMappings = [{ hostId: 4_294_967_295, containerId: 0, length: 1 }],
   ],
-  ["unimplemented config.mounts.mount_options", (c) => c.mounts[0]!.mountOptions = ["noexec"]],
+  [
+    "invalid_argument config.mounts[0].mount_options[1]",
+    (c) => c.mounts[0]!.mountOptions = ["noexec", "suid"],
+  ],
   ["resource_exhausted config.mounts", (c) => c.mounts = Array(4_097).fill(c.mounts[0])],
   ["unimplemented config.CDI_devices", (c) => c.CDIDevices = [{ name: "vendor.com/gpu=0" }]],
   [
@@ -321,8 +324,8 @@ const CONTAINER_CASES: readonly ContainerCase[] = [
     (c) => c.linux!.securityContext!.capabilities!.addCapabilities = ["NET ADMIN"],
   ],
   [
-    "unimplemented config.linux.security_context.capabilities.add_ambient_capabilities",
-    (c) => c.linux!.securityContext!.capabilities!.addAmbientCapabilities = ["NET_ADMIN"],
+    "invalid_argument config.linux.security_context.capabilities.add_ambient_capabilities[0]",
+    (c) => c.linux!.securityContext!.capabilities!.addAmbientCapabilities = ["NET ADMIN"],
   ],
   [
     "unimplemented config.linux.security_context.namespace_options.pid",

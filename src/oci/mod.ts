@@ -1,5 +1,6 @@
 /** Container specifications, purely computed. @module */
 export { appArmorProfile } from "./apparmor.ts";
+export { imageVolumes } from "./image_volumes.ts";
 export { checkedPropagation, type PropagationInputs } from "./mount_propagation.ts";
 export { completedGroup, completedPasswd } from "./passwd_entry.ts";
 export { hostnameFile, hostsFile, podHostname, resolvConfFile } from "./pod_files.ts";
@@ -25,6 +26,7 @@ export { type SeccompRequest, seccompRequest } from "./seccomp_request.ts";
 export { stopSignalOf } from "./signals.ts";
 export { buildSpec } from "./spec_builder.ts";
 export type {
+  BoundVolume,
   DeviceNode,
   NamespaceChoice,
   NodeFacts,

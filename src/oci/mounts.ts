@@ -3,7 +3,7 @@ import { FailedPreconditionError, InvalidArgumentError, shown } from "../errors/
 import { cleanPath, depthOf, isAtOrBelow } from "./container_path.ts";
 import { isSystemd, processArgs } from "./process.ts";
 import type { SpecMount } from "./runtime_spec.ts";
-import type { ResolvedMount, SpecInputs } from "./spec_inputs.ts";
+import type { BoundVolume, ResolvedMount, SpecInputs } from "./spec_inputs.ts";
 
 export interface BuiltMounts {
   readonly mounts: SpecMount[];
@@ -23,10 +23,12 @@ export function buildMounts(inputs: SpecInputs): BuiltMounts {
   const remaining = defaultMounts(inputs).filter(({ destination }) =>
     !hidden.some((path) =>
       destination === path ||
-      ((path === "/dev" || path === "/sys") && isAtOrBelow(destination, path))
+      ((path === "/dev" || path === "/sys") && isAtOrBelow(destination, path)) ||
+      // On top of a folder of the host, the mount point would be made in that folder.
+      (OURS_ALONE.has(destination) && isAtOrBelow(destination, path))
     )
   );
-  const mounts = [...remaining, ...requested]
+  const mounts = [...remaining, ...inputs.volumes.map(volumeMount), ...requested]
     .map((mount, index) => ({ mount, index, depth: depthOf(mount.destination) }))
     .sort((a, b) => a.depth - b.depth || a.index - b.index)
     .map(({ mount }) => mount);
@@ -37,6 +39,14 @@ export function buildMounts(inputs: SpecInputs): BuiltMounts {
     ? { mounts, rootfsPropagation: "rslave" }
     : { mounts };
 }
+
+/** Mounted for the programs of the image's own root, not for what a request puts there instead. */
+const OURS_ALONE: ReadonlySet<string> = new Set([
+  "/etc/group",
+  "/etc/localtime",
+  "/etc/passwd",
+  "/run/.containerenv",
+]);
 
 /** True if the container's root file system is read-only. */
 export function isRootReadOnly({ container, defaults }: SpecInputs): boolean {
@@ -116,7 +126,17 @@ function defaultMounts(inputs: SpecInputs): SpecMount[] {
     ...own("/etc/passwd", files.passwd),
     ...own("/etc/group", files.group),
     ...own("/etc/localtime", files.localtime, "ro"),
+    ...own("/run/.containerenv", files.containerenv),
   ];
+}
+
+function volumeMount({ containerPath, hostPath }: BoundVolume): SpecMount {
+  return {
+    destination: containerPath,
+    type: "bind",
+    source: hostPath,
+    options: ["bind", "rprivate", "rw"],
+  };
 }
 
 function systemdTmpfs(destination: string): SpecMount {
@@ -158,8 +178,23 @@ function requestMount(mount: ResolvedMount, { node }: SpecInputs): SpecMount {
     destination,
     type: "bind",
     source: mount.hostPath,
-    options: ["rbind", PROPAGATION[mount.propagation], ...access],
+    options: ["rbind", PROPAGATION[mount.propagation], ...access, ...bindOptions(mount)],
   };
+}
+
+/** What the CRI lets a request add to a bind mount. */
+const BIND_OPTIONS: ReadonlySet<string> = new Set(["noexec", "nodev", "nosuid"]);
+
+function bindOptions({ options = [] }: ResolvedMount): string[] {
+  for (const option of options) {
+    if (BIND_OPTIONS.has(option)) continue;
+    throw new InvalidArgumentError(`Mount option ${shown(option)} cannot be asked for`, {
+      field: "config.mounts.mount_options",
+      value: option,
+      remedy: `use ${[...BIND_OPTIONS].join(", ")}`,
+    });
+  }
+  return [...new Set(options)];
 }
 
 function checkRecursive(mount: ResolvedMount, supported: boolean): void {

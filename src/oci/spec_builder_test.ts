@@ -113,6 +113,7 @@ function inputs(changes: Changes): SpecInputs {
       shm: `${pod}/shm`,
     },
     mounts: [],
+    volumes: [],
     devices: [],
     hostDevices: [],
     namespaces: {
@@ -253,6 +254,21 @@ const cases: Record<string, Changes> = {
     },
     defaults: { addInheritableCapabilities: true },
   },
+  "capabilities_ambient": {
+    user: { uid: 1000, gid: 1000, additionalGids: [1000] },
+    container: {
+      linux: {
+        securityContext: {
+          capabilities: {
+            addCapabilities: ["CHOWN"],
+            addAmbientCapabilities: ["NET_BIND_SERVICE", "NET_RAW"],
+            dropCapabilities: ["ALL", "NET_RAW"],
+          },
+          noNewPrivs: true,
+        },
+      },
+    },
+  },
   "mounts_override": {
     mounts: [
       mount("/var/lib/deep/er/", { propagation: "bidirectional" }),
@@ -261,6 +277,36 @@ const cases: Record<string, Changes> = {
       mount("/var/lib", { propagation: "host-to-container" }),
       mount("/data/../ro", { readonly: true, recursiveReadOnly: true }),
     ],
+  },
+  "mount_options": {
+    mounts: [
+      mount("/data", { options: ["noexec", "nodev", "nosuid", "noexec"] }),
+      mount("/ro", { readonly: true, recursiveReadOnly: true, options: ["noexec"] }),
+    ],
+  },
+  "mounts_over_folders_of_ours": {
+    files: {
+      hostname: "/run/s/pods/p/hostname",
+      hosts: "/run/s/pods/p/hosts",
+      resolvConf: "/run/s/pods/p/resolv.conf",
+      shm: "/run/s/pods/p/shm",
+      passwd: "/run/s/c/passwd",
+      group: "/run/s/c/group",
+      localtime: "/run/s/c/localtime",
+      containerenv: "/run/s/c/containerenv",
+    },
+    mounts: [mount("/run"), mount("/etc"), mount("/dev/log")],
+  },
+  "container_files": {
+    files: {
+      shm: "/run/s/pods/p/shm",
+      localtime: "/run/s/c/localtime",
+      containerenv: "/run/s/c/containerenv",
+    },
+  },
+  "image_volumes": {
+    volumes: [{ containerPath: "/data", hostPath: "/var/lib/s/c/volumes/0" }],
+    mounts: [mount("/data/sub")],
   },
   "mount_over_sys": { mounts: [mount("/sys")] },
   "user": {
@@ -458,9 +504,9 @@ const refused: readonly (readonly [what: string, Changes, ErrorClass, field: Reg
     /add_capabilities/,
   ],
   [
-    "an ambient capability",
-    security({ capabilities: { addAmbientCapabilities: ["CHOWN"] } }),
-    UnimplementedError,
+    "an ambient capability we lack",
+    security({ capabilities: { addAmbientCapabilities: ["SYS_RESOURCE"] } }),
+    FailedPreconditionError,
     /ambient/,
   ],
   ["a mount on the root", { mounts: [mount("/x/..")] }, InvalidArgumentError, /container_path/],
@@ -508,9 +554,9 @@ const refused: readonly (readonly [what: string, Changes, ErrorClass, field: Reg
     /uidMappings/,
   ],
   [
-    "mount options",
-    { container: { mounts: [{ mountOptions: ["noexec"] }] } },
-    UnimplementedError,
+    "a mount option that is not for a request to give",
+    { mounts: [mount("/x", { options: ["noexec", "dev"] })] },
+    InvalidArgumentError,
     /mount_options/,
   ],
   ["a CDI device", { container: { CDIDevices: [{ name: "v/c=d" }] } }, UnimplementedError, /CDI/],

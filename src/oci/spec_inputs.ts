@@ -25,6 +25,8 @@ export interface SpecInputs {
   readonly files: SpecFiles;
   /** One for each mount of the request, in its order. */
   readonly mounts: readonly ResolvedMount[];
+  /** Directories for the volumes that the image declares; see `image_volumes.ts`. */
+  readonly volumes: readonly BoundVolume[];
   /** One for each device of the request and of the configuration; directories already expanded. */
   readonly devices: readonly ResolvedDevice[];
   /** The node's devices, which a privileged container gets. */
@@ -56,6 +58,15 @@ export interface SpecFiles {
   readonly group?: string;
   /** File of the configured time zone. */
   readonly localtime?: string;
+  /** Empty file by which programs see that they run in a container. */
+  readonly containerenv?: string;
+}
+
+/** A directory of the host that a volume of the image gets. */
+export interface BoundVolume {
+  /** Absolute and clean. */
+  readonly containerPath: string;
+  readonly hostPath: string;
 }
 
 export interface ResolvedMount {
@@ -66,6 +77,8 @@ export interface ResolvedMount {
   readonly readonly: boolean;
   readonly recursiveReadOnly: boolean;
   readonly propagation: "private" | "host-to-container" | "bidirectional";
+  /** Beside the above: `noexec`, `nodev`, `nosuid`. */
+  readonly options?: readonly string[];
 }
 
 /** A device node as it is on the host. */

@@ -17,7 +17,6 @@ export function refuseUnimplemented(container: ContainerConfig, node: { seLinux:
     refuse(mount.imageSubPath !== "", "mounts.image_sub_path", "An image as a volume");
     refuse(mount.uidMappings.length > 0, "mounts.uidMappings", "An ID-mapped mount");
     refuse(mount.gidMappings.length > 0, "mounts.gidMappings", "An ID-mapped mount");
-    refuse(mount.mountOptions.length > 0, "mounts.mount_options", "A list of mount options");
   }
   const userns = security?.namespaceOptions?.usernsOptions;
   refuse(

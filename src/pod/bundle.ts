@@ -5,12 +5,14 @@
  * @module
  */
 import {
+  type BoundVolume,
   buildSpec,
   checkedPropagation,
   completedGroup,
   completedPasswd,
   type DeviceNode,
   encodeSpec,
+  imageVolumes,
   type NodeFacts,
   refuseOpenFiles,
   type ResolvedDevice,
@@ -40,6 +42,10 @@ import { sandboxIps, type SandboxRecord } from "./sandbox.ts";
 /** Files of an image are read up to here: a real passwd file is a few kilobytes (CVE-2025-4437). */
 const IDENTITY_FILE_LIMIT_BYTES = 1024 * 1024;
 
+/** Files of a container's own that are mounted from its bundle. */
+const BUNDLE_FILES = ["passwd", "group", "localtime", "containerenv"] as const;
+type BundleFile = typeof BUNDLE_FILES[number];
+
 /** Safe access to a container's root file system: no path leaves it, no device or pipe is opened. */
 export interface RootfsFiles {
   /**
@@ -49,12 +55,22 @@ export interface RootfsFiles {
    */
   read(rootfs: string, path: string, limitBytes: number): Uint8Array | undefined;
   /**
-   * Makes a directory and its parents, owned by root, mode 0755; leaves what is there. Returns its path
-   * in the rootfs with all links followed.
+   * Makes a directory and its parents, mode 0755; leaves what is there. Returns its path in the rootfs
+   * with all links followed.
    *
-   * @throws {InvalidArgumentError} something on the way is no directory, or a link that leads nowhere
+   * @throws {InvalidArgumentError} naming the field: something on the way is no directory, or a link
+   *   that leads nowhere
    */
-  makeDirectory(rootfs: string, path: string): string;
+  makeDirectory(rootfs: string, path: string, options: DirectoryOptions): string;
+  /** Makes a link and its missing folder; leaves whatever is there. */
+  linkIfAbsent(rootfs: string, path: string, target: string): void;
+}
+
+export interface DirectoryOptions {
+  readonly uid: number;
+  readonly gid: number;
+  /** What asks for it, named in errors. */
+  readonly field: string;
 }
 
 /** Device nodes of the host. */
@@ -76,7 +92,16 @@ export interface BundleOptions {
   /** Below it mounts come and go: a host path that contains it is never mounted privately. */
   readonly storageRoot: string;
   readonly seccomp: SeccompProfiles;
+  readonly imageVolumes: ImageVolumes;
+  /** Content for /etc/localtime, undefined to leave the image's own. */
+  readonly timeZone: () => Promise<Uint8Array | undefined>;
 }
+
+/**
+ * `image_volumes`: a volume that the image declares is made in its root file system, gets a folder of
+ * its own, or is nothing.
+ */
+export type ImageVolumes = "mkdir" | "bind" | "ignore";
 
 /** Seccomp profiles from files. */
 export interface SeccompProfiles {
@@ -100,32 +125,63 @@ export class Bundles implements BundleWriter {
     const group = rootfs.read(creation.rootfs, "etc/group", IDENTITY_FILE_LIMIT_BYTES);
     const security = record.config.linux?.securityContext;
     const user = resolveUser(userRequest(security), image.config.user, passwd, group);
+    // Before the working directory, which is often a volume, too, and belongs to the user then.
+    const volumes = await this.#volumes(creation, user);
     const workingDir = workingDirectory(record.config, image.config);
+    const field = record.config.workingDir === "" ? "image.working_dir" : "config.working_dir";
     refuseOpenFiles(
-      rootfs.makeDirectory(creation.rootfs, workingDir),
-      record.config.workingDir === "" ? "image.working_dir" : "config.working_dir",
+      rootfs.makeDirectory(creation.rootfs, workingDir, { uid: 0, gid: 0, field }),
+      field,
       workingDir,
     );
+    rootfs.linkIfAbsent(creation.rootfs, "/etc/mtab", "/proc/mounts");
 
-    const identity = {
+    const files = await this.#writeFiles(record.place.bundle, {
       passwd: completedPasswd(passwd, user, workingDir),
       group: completedGroup(group, user),
-    };
-    const files = await this.#writeIdentity(record.place.bundle, identity);
+      localtime: await this.#options.timeZone(),
+      containerenv: new Uint8Array(),
+    });
     const seccomp = await this.#seccomp(creation);
-    const spec = buildSpec(this.#inputs({ creation, user, files, seccomp }));
+    const spec = buildSpec(this.#inputs({ creation, user, files, volumes, seccomp }));
     await Deno.writeTextFile(`${record.place.bundle}/config.json`, encodeSpec(spec), {
       mode: 0o600,
     });
     return { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids };
   }
 
-  async #writeIdentity(
+  /** Makes what `image_volumes` says; returns those that are to be mounted. */
+  async #volumes(
+    { record, image, rootfs }: ContainerCreation,
+    { uid, gid }: ResolvedUser,
+  ): Promise<BoundVolume[]> {
+    const { imageVolumes: how, layout, rootfs: files } = this.#options;
+    if (how === "ignore" || image.config.volumes.length === 0) return [];
+    const mounted = record.config.mounts.map(({ containerPath }) => containerPath);
+    const paths = imageVolumes(image.config, mounted);
+    if (how === "mkdir") {
+      for (const path of paths) {
+        files.makeDirectory(rootfs, path, { uid, gid, field: "image.volumes" });
+      }
+      return [];
+    }
+    const volumes = paths.map((containerPath, index) => ({
+      containerPath,
+      hostPath: `${layout.volumes(record.id)}/${index}`,
+    }));
+    for (const { hostPath } of volumes) {
+      await Deno.mkdir(hostPath, { recursive: true, mode: 0o755 });
+      await Deno.chown(hostPath, uid, gid);
+    }
+    return volumes;
+  }
+
+  async #writeFiles(
     bundle: string,
-    contents: Readonly<Record<"passwd" | "group", Uint8Array | undefined>>,
-  ): Promise<Pick<SpecFiles, "passwd" | "group">> {
-    const written: { passwd?: string; group?: string } = {};
-    for (const name of ["passwd", "group"] as const) {
+    contents: Readonly<Record<BundleFile, Uint8Array | undefined>>,
+  ): Promise<Pick<SpecFiles, BundleFile>> {
+    const written: Partial<Record<BundleFile, string>> = {};
+    for (const name of BUNDLE_FILES) {
       const content = contents[name];
       if (content === undefined) continue;
       written[name] = `${bundle}/${name}`;
@@ -151,6 +207,7 @@ export class Bundles implements BundleWriter {
       hostPath: source,
       readonly: mount.readonly,
       recursiveReadOnly: mount.recursiveReadOnly,
+      options: mount.mountOptions,
       propagation: checkedPropagation({
         mountinfo,
         hostPath: source,
@@ -161,10 +218,11 @@ export class Bundles implements BundleWriter {
     }));
   }
 
-  #inputs({ creation, user, files, seccomp }: {
+  #inputs({ creation, user, files, volumes, seccomp }: {
     readonly creation: ContainerCreation;
     readonly user: ResolvedUser;
-    readonly files: Pick<SpecFiles, "passwd" | "group">;
+    readonly files: Pick<SpecFiles, BundleFile>;
+    readonly volumes: readonly BoundVolume[];
     readonly seccomp: SpecInputs["seccomp"];
   }): SpecInputs {
     const { layout, devices, node, defaults, defaultAnnotations } = this.#options;
@@ -192,6 +250,7 @@ export class Bundles implements BundleWriter {
         ...files,
       },
       mounts: this.#mounts(creation.mounts),
+      volumes,
       devices: devices.resolve(record.config.devices),
       hostDevices: privileged ? devices.all() : [],
       namespaces: { net, ipc, uts, pid: { kind: pidNamespaceOf(record.config, sandbox) } },

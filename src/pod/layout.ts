@@ -4,9 +4,9 @@
  *
  * ```text
  * <root>/pods/<id>/         record.json                     survives a reboot
- * <root>/containers/<id>/   record.json                     survives a reboot
+ * <root>/containers/<id>/   record.json, volumes/           survives a reboot
  * <runroot>/pods/<id>/      hostname, hosts, resolv.conf, shm/
- * <runroot>/containers/<id>/  the bundle: config.json, pidfile, ctl, oom, passwd, group
+ * <runroot>/containers/<id>/  the bundle: config.json, pidfile, ctl, oom, passwd, group, localtime, containerenv
  * <namespaces>/{net,ipc,uts}ns/<id>                         pinned namespaces
  * ```
  *
@@ -50,6 +50,10 @@ export class PodLayout {
   }
   bundle(id: ContainerId): string {
     return `${this.#roots.runRoot}/containers/${id}`;
+  }
+  /** Content of the volumes that the image declares, a folder each, where they are kept apart. */
+  volumes(id: ContainerId): string {
+    return `${this.containerDir(id)}/volumes`;
   }
   namespacePin(id: SandboxId, kind: PinnableNamespace): string {
     return `${this.#roots.namespacesDir}/${kind}ns/${id}`;

@@ -388,10 +388,6 @@ test("what a container asks for that is not built yet is UNIMPLEMENTED by name, 
       { linux: { securityContext: { selinuxOptions: { role: "r" } } } },
       "config.linux.security_context.selinux_options",
     ],
-    [
-      { linux: { securityContext: { capabilities: { addAmbientCapabilities: ["NET_RAW"] } } } },
-      "config.linux.security_context.capabilities.add_ambient_capabilities",
-    ],
   ];
   for (const [container, field] of asking) {
     await refused(bench.created(sandbox, { container }), "UNIMPLEMENTED", field, "remedy");

@@ -30,6 +30,14 @@ const USERS: readonly (readonly [string, string])[] = [
   ["absent", "nobody-here"],
 ];
 
+/** Volumes whose paths lead through links to the host, or are none. */
+const VOLUME_LINKS: Readonly<Record<string, readonly string[]>> = {
+  "link": ["/out/volume"],
+  "link-itself": ["/out"],
+  "dots": ["/up/volume"],
+  "file": ["/file/volume"],
+};
+
 const test = onWorkbench({
   images: {
     "etc-link": () =>
@@ -92,6 +100,25 @@ const test = onWorkbench({
           WorkingDir: "/proc/self/fd/7",
         },
       }),
+    ...Object.fromEntries(
+      Object.entries(VOLUME_LINKS).map(([name, volumes]) => [
+        `volume-${name}`,
+        () =>
+          busyboxImage({
+            layers: [[
+              ...busyboxLayer(),
+              { path: "out", link: CANARY },
+              { path: "up", link: `../../../../../../../..${CANARY}` },
+              { path: "file", content: "in the way" },
+            ]],
+            config: {
+              Cmd: ["/bin/sh"],
+              Env: ["PATH=/bin"],
+              Volumes: Object.fromEntries(volumes.map((volume) => [volume, {}])),
+            },
+          }),
+      ]),
+    ),
     ...Object.fromEntries(USERS.map(([name, user]) => [`user-${name}`, asUser(user)])),
   },
 });
@@ -334,7 +361,18 @@ test("what an image or a pod calls itself is no instruction to the runtime (CVE-
 
 test("a volume that the image declares makes nothing on the host (CVE-2022-23648)", async (bench) => {
   const container = await bench.pod({ image: "told-too-much", container: { workingDir: "/" } });
-  assert.equal(await container.sh("echo well"), "well");
+  assert.equal(
+    await container.sh(`ls -d /data/volume ${CANARY}/volume`),
+    [
+      "/data/volume",
+      `${CANARY}/volume`,
+    ].join("\n"),
+  );
+  const sandbox = await bench.sandbox();
+  for (const name of Object.keys(VOLUME_LINKS)) {
+    const made = bench.created(sandbox, { image: `volume-${name}` });
+    await refused(made, "INVALID_ARGUMENT", "image.volumes");
+  }
   assert.ok(![...Deno.readDirSync(CANARY)].some(({ name }) => name === "volume"));
 });
 

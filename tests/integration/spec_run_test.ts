@@ -115,6 +115,7 @@ class Place implements AsyncDisposable {
         ...options.files,
       },
       mounts: options.mounts ?? [],
+      volumes: [],
       devices: options.devices ?? [],
       hostDevices: options.hostDevices ?? [],
       namespaces: {

@@ -1,0 +1,196 @@
+/**
+ * What fields of the two configurations and keys of the configuration become, looked at from inside a
+ * container: those that no other file shows.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { busyboxImage, busyboxLayer } from "../integration/test_images.ts";
+import type { TestNode } from "../support/test_node.ts";
+import { eventually, onWorkbench, refused } from "../support/workbench.ts";
+
+const test = onWorkbench({
+  images: {
+    volumes: () =>
+      busyboxImage({
+        layers: [[...busyboxLayer(), { path: "data/" }, {
+          path: "data/of-the-image",
+          content: "x",
+        }]],
+        config: {
+          Cmd: ["/bin/sh"],
+          Env: ["PATH=/bin"],
+          User: "1000:1000",
+          WorkingDir: "/work",
+          Volumes: { "/data": {}, "/work": {}, "relative/deep": {}, "/proc": {}, "/": {}, "": {} },
+        },
+      }),
+  },
+  prepare: (node) =>
+    configure(node, {
+      "sauropod.runtime": ['timezone = "Asia/Tokyo"'],
+      "sauropod.image": ['image_volumes = "bind"'],
+    }),
+});
+
+/** Adds lines to tables of the node's configuration. */
+async function configure(
+  node: TestNode,
+  lines: Readonly<Record<string, readonly string[]>>,
+): Promise<void> {
+  let text = await Deno.readTextFile(node.configPath);
+  for (const [table, added] of Object.entries(lines)) {
+    assert.ok(text.includes(`[${table}]\n`), table);
+    text = text.replace(`[${table}]\n`, `[${table}]\n${added.join("\n")}\n`);
+  }
+  await Deno.writeTextFile(node.configPath, text);
+}
+
+/** A directory of the host, for the length of a test. */
+function hostDirectory(): { readonly path: string } & Disposable {
+  const path = Deno.makeTempDirSync({ prefix: "sauropod-host-" });
+  return { path, [Symbol.dispose]: () => Deno.removeSync(path, { recursive: true }) };
+}
+
+test("an ambient capability reaches a program that is not root's, and no other does", async (bench) => {
+  const capabilities = {
+    dropCapabilities: ["ALL", "KILL"],
+    addAmbientCapabilities: ["NET_BIND_SERVICE", "KILL"],
+  };
+  const seen = await bench.output("grep ^Cap /proc/self/status", {
+    container: { linux: { securityContext: { capabilities, runAsUser: { value: 1000n } } } },
+  });
+  // NET_BIND_SERVICE is number 10.
+  for (const set of ["Inh", "Prm", "Eff", "Bnd", "Amb"]) {
+    assert.match(seen, new RegExp(`^Cap${set}:\t0000000000000400$`, "m"), set);
+  }
+});
+
+test("a mount has the options that the request adds, and Status says that it can", async (bench) => {
+  using host = hostDirectory();
+  Deno.writeTextFileSync(`${host.path}/run`, "#!/bin/sh\necho run\n", { mode: 0o755 });
+  const mount = (containerPath: string, mountOptions: string[]) => ({
+    hostPath: host.path,
+    containerPath,
+    mountOptions,
+  });
+  const container = await bench.pod({
+    container: { mounts: [mount("/plain", []), mount("/kept", ["noexec", "nodev", "nosuid"])] },
+  });
+  assert.equal(await container.sh("/plain/run"), "run");
+  assert.match((await container.exec("/kept/run")).stderr, /Permission denied/);
+  assert.match(await container.sh("grep ' /kept ' /proc/mounts"), /nosuid,nodev,noexec/);
+  const { features } = await bench.runtime.status({});
+  assert.equal(features?.mountOptions, true);
+  const sandbox = await bench.sandbox();
+  const asked = bench.created(sandbox, { container: { mounts: [mount("/x", ["exec"])] } });
+  await refused(asked, "INVALID_ARGUMENT", "config.mounts[0].mount_options[0]", "exec");
+});
+
+test("the time zone, the mark of a container and mtab are there, unless the pod mounts over them", async (bench) => {
+  using host = hostDirectory();
+  const plain = await bench.pod();
+  assert.equal(
+    await plain.sh("md5sum < /etc/localtime"),
+    await md5sum("/usr/share/zoneinfo/Asia/Tokyo"),
+  );
+  assert.equal(await plain.sh("date -d @0 +%H"), "09");
+  assert.equal(await plain.sh("stat -c '%s %F' /run/.containerenv"), "0 regular empty file");
+  assert.equal(await plain.sh("readlink /etc/mtab"), "/proc/mounts");
+  const mounts = ["/run", "/etc"].map((containerPath) => ({
+    hostPath: `${host.path}${containerPath}`,
+    containerPath,
+  }));
+  await bench.pod({
+    container: { mounts, linux: { securityContext: { runAsUser: { value: 4321n } } } },
+  });
+  const made = ["run", "etc"].flatMap((name) =>
+    [...Deno.readDirSync(`${host.path}/${name}`)].map((entry) => entry.name)
+  );
+  for (const name of [".containerenv", "localtime", "passwd", "group", "mtab"]) {
+    assert.ok(!made.includes(name), `${name} was made in a folder of the host`);
+  }
+});
+
+/** As md5sum says it of its standard input. */
+async function md5sum(path: string): Promise<string> {
+  const { stdout } = await new Deno.Command("md5sum", { args: [path] }).output();
+  return new TextDecoder().decode(stdout).replace(/ .*\n$/, "  -");
+}
+
+test("host paths are followed through links, and made as a directory where they are missing", async (bench) => {
+  using host = hostDirectory();
+  Deno.mkdirSync(`${host.path}/real`);
+  Deno.writeTextFileSync(`${host.path}/real/file`, "content\n");
+  Deno.symlinkSync("real", `${host.path}/link`);
+  const seen = await bench.output("cat /dir/file /file; stat -c '%a %F' /made", {
+    container: {
+      mounts: [
+        { hostPath: `${host.path}/link`, containerPath: "/dir" },
+        { hostPath: `${host.path}/link/file`, containerPath: "/file", readonly: true },
+        { hostPath: `${host.path}/no/such`, containerPath: "/made" },
+      ],
+    },
+  });
+  assert.equal(seen, "content\ncontent\n755 directory");
+  assert.ok(Deno.statSync(`${host.path}/no/such`).isDirectory);
+});
+
+test("volumes of an image are empty folders of the container's own, its user's, and go with it", async (bench) => {
+  const { node } = bench;
+  const sandbox = await bench.sandbox();
+  const parts = (name: string) => ({ image: "volumes", container: { metadata: { name } } });
+  const one = await bench.created(sandbox, parts("one"));
+  const two = await bench.created(sandbox, {
+    ...parts("two"),
+    container: {
+      metadata: { name: "two" },
+      mounts: [{ hostPath: node.logDir, containerPath: "/relative" }],
+    },
+  });
+  for (const { id } of [one, two]) await bench.runtime.startContainer({ containerId: id });
+  assert.equal(
+    await one.sh("stat -c '%n %u:%g %a' /data /work /relative/deep; ls -A /data; pwd"),
+    "/data 1000:1000 755\n/work 1000:1000 755\n/relative/deep 1000:1000 755\n/work",
+  );
+  await one.sh("echo kept > /data/file; mkdir -p /data/a/b; echo x > /data/a/b/c");
+  assert.equal(await two.sh("ls -A /data"), "", "each has its own");
+  assert.ok(!(await two.sh("cut -d' ' -f2 /proc/mounts")).includes("/relative/deep"));
+  assert.ok(![...Deno.readDirSync(node.logDir)].some(({ name }) => name === "deep"));
+  const files = `${node.root}/containers/${one.id}/volumes`;
+  assert.equal(Deno.readTextFileSync(`${files}/0/file`), "kept\n");
+  await bench.restart("kill");
+  assert.equal(await one.sh("cat /data/file"), "kept");
+  await bench.runtime.removeContainer({ containerId: one.id });
+  assert.throws(() => Deno.statSync(files), Deno.errors.NotFound);
+});
+
+test("the kubelet's termination message: a file of the host, else the tail of the log", async (bench) => {
+  using host = hostDirectory();
+  const hostPath = `${host.path}/message`;
+  // As the kubelet makes it: anybody may write.
+  Deno.writeTextFileSync(hostPath, "");
+  Deno.chmodSync(hostPath, 0o666);
+  const container = await bench.pod({
+    script: "echo first; echo said >&2; printf 'out of cheese' > /dev/termination-log; exit 3",
+    container: {
+      mounts: [{ hostPath, containerPath: "/dev/termination-log" }],
+      annotations: { "io.kubernetes.container.terminationMessagePath": "/dev/termination-log" },
+      linux: { securityContext: { runAsUser: { value: 1000n }, readonlyRootfs: true } },
+    },
+  });
+  const status = await container.ended();
+  assert.equal(status.exitCode, 3);
+  assert.equal(
+    status.annotations["io.kubernetes.container.terminationMessagePath"],
+    "/dev/termination-log",
+  );
+  const mounted = status.mounts.find((mount) => mount.containerPath === "/dev/termination-log");
+  assert.equal(Deno.readTextFileSync(mounted?.hostPath ?? ""), "out of cheese");
+  // FallbackToLogsOnError: at once after the status says that it has ended.
+  const lines = await eventually("the log is whole", async () => {
+    const log = await container.log();
+    return log.length === 2 ? log : undefined;
+  });
+  assert.deepEqual(lines.map(({ text }) => text).sort(), ["first", "said"]);
+});

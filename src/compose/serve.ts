@@ -1,15 +1,19 @@
 /** The command `serve`: a server from its first line of log to its last. @module */
-import type { ServeOptions } from "../cli/mod.ts";
+import { connectTo, type ServeOptions } from "../cli/mod.ts";
 import { assertUsable } from "../config/mod.ts";
 import { ActiveFaultGates, NO_FAULT_GATES, parseFaultSpec } from "../state/mod.ts";
 import {
   closeDebuggerPort,
   createLinuxKernel,
   limitAllocatorArenas,
+  NotifySocket,
   sealDescriptors,
+  type ServiceEnvironment,
+  serviceEnvironment,
 } from "../sys/mod.ts";
 import { createLogger, type Logger, type LogLevel, type LogSink } from "../telemetry/mod.ts";
 import { type Server, startServer } from "./server.ts";
+import { ServiceWatch } from "./service_watch.ts";
 
 /** From SIGTERM to the end of the process, whatever hangs. */
 const STOP_DEADLINE_MS = 5_000;
@@ -17,6 +21,7 @@ const STOP_DEADLINE_MS = 5_000;
 /** @returns the exit status, when the server has been told to stop and has stopped */
 export async function serve(options: ServeOptions, version: string): Promise<number> {
   const { loaded, logFile, logFormat, faultGates } = options;
+  const environment = serviceEnvironment(Deno.env, Deno.pid);
   closeDebuggerPort();
   limitAllocatorArenas();
   sealDescriptors(createLinuxKernel());
@@ -53,10 +58,30 @@ export async function serve(options: ServeOptions, version: string): Promise<num
     log,
   });
   log.info("Serving", { version, socket: server.socket, pid: Deno.pid });
+  using watch = serviceWatch(environment, server.socket, log);
+  await watch.ready(`Serving on ${server.socket}`);
   const signal = await stopping.received;
   log.info("Stopping; containers go on", { signal });
+  await watch.stopping();
   await stopWithin(server, log);
   return 0;
+}
+
+function serviceWatch(environment: ServiceEnvironment, socket: string, log: Logger): ServiceWatch {
+  const manager = environment.notifySocket === undefined
+    ? undefined
+    : new NotifySocket(createLinuxKernel(), environment.notifySocket);
+  return new ServiceWatch({
+    environment,
+    notify: manager && ((state) => manager.notify(state)),
+    conditions: async (timeoutMs) => {
+      // A connection for each question: what is judged is what a new client would see.
+      using client = connectTo({ socket, timeoutMs });
+      const { status } = await client.runtime.status({ verbose: false });
+      return status?.conditions ?? [];
+    },
+    log,
+  });
 }
 
 async function stopWithin(server: Server, log: Logger): Promise<void> {

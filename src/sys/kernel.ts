@@ -153,7 +153,10 @@ export interface Kernel {
   pipe2(flags: number): { readonly read: Fd; readonly write: Fd };
   socketpair(domain: number, type: number): { readonly a: Fd; readonly b: Fd };
   socket(domain: number, type: number, protocol: number): Fd;
-  /** Connects a unix socket of any type; paths over 107 bytes go through /proc/self/fd. */
+  /**
+   * Connects a unix socket of any type; paths over 107 bytes go through /proc/self/fd. A name that
+   * starts with NUL is an abstract one.
+   */
   connectUnix(fd: number, path: string): void;
   /** Connects a TCP socket to an IP address; returns while a non-blocking one is still connecting. */
   connectTcp(fd: number, address: string, port: number): void;

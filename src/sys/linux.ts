@@ -497,6 +497,17 @@ class LinuxKernel implements Kernel {
 
   connectUnix(fd: number, path: string): void {
     const bytes = encodePath(path);
+    // The length counts in an abstract name: NULs after it would be part of it.
+    if (path.startsWith("\0")) {
+      if (bytes.length > SUN_PATH_MAX + 1) {
+        throw new InvalidArgumentError(`Socket name ${shown(path)} is too long`, { path });
+      }
+      const address = new Uint8Array(2 + bytes.length);
+      new DataView(address.buffer).setUint16(0, 1, true);
+      address.set(bytes, 2);
+      this.#check("connect", () => shown(path), (c) => c.connect(fd, address, address.length));
+      return;
+    }
     if (bytes.length > SUN_PATH_MAX) {
       const at = path.lastIndexOf("/");
       using directory = this.open(path.slice(0, at + 1) || ".", O_PATH | O_DIRECTORY);

@@ -54,6 +54,12 @@ export { parseProcessStat, type ProcessStat, ProcTable } from "./process_table.t
 export { PidfdWatcher, type PidfdWatcherOptions } from "./process_watcher.ts";
 export { closeDebuggerPort } from "./debugger_port.ts";
 export { sealDescriptors } from "./seal_descriptors.ts";
+export {
+  NotifySocket,
+  type ServiceEnvironment,
+  serviceEnvironment,
+  type ServiceState,
+} from "./service_manager.ts";
 
 // Kernel events and descriptors on the event loop
 export type {

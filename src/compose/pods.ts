@@ -12,6 +12,7 @@ import {
   ContainerLogs,
   Containers,
   ContainerStopper,
+  ContainerUpdater,
   EtcFiles,
   ExitTracker,
   HostPaths,
@@ -123,6 +124,15 @@ export function openPods(
     killDeadlineMs: configuration.runtime.ctr_stop_timeout * 1000,
   });
   const handlers = configuration.runtime.runtimes;
+  const updater = new ContainerUpdater({
+    registry,
+    runner,
+    runtime,
+    mutex,
+    node: options.node,
+    minMemoryBytes: (handler) => specDefaults(configuration, handlers[handler]).minMemoryBytes,
+    log,
+  });
   const containers: Containers = new Containers({
     registry,
     runner,
@@ -153,6 +163,7 @@ export function openPods(
     runtime,
     exits,
     stopper,
+    updater,
     mutex,
     layout,
     clock,
@@ -200,6 +211,7 @@ export function openPods(
           runner,
           sandboxes,
           containers,
+          updater,
           exits,
           runtime,
           clock,

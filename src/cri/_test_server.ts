@@ -81,6 +81,7 @@ export function serverOptions(parts: TestServerParts = {}): Omit<CriServerOption
         status: missing,
         list: () => [],
         execSync: missing,
+        updateResources: missing,
         reopenLog: missing,
         ...parts.containers,
       },

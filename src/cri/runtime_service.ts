@@ -16,6 +16,7 @@ import {
   validateSandboxFilter,
   validateTimeoutMs,
 } from "./validate_references.ts";
+import { validateUpdateContainerResources } from "./validate_resources.ts";
 import { validateRunPodSandbox } from "./validate_sandbox.ts";
 
 export interface RuntimeServiceOptions {
@@ -108,6 +109,7 @@ type ContainerMethod =
   | "streamContainers"
   | "containerStatus"
   | "execSync"
+  | "updateContainerResources"
   | "reopenContainerLog";
 
 function containerMethods(containers: ContainerService): Pick<RuntimeMethods, ContainerMethod> {
@@ -146,6 +148,11 @@ function containerMethods(containers: ContainerService): Pick<RuntimeMethods, Co
       validateArguments("cmd", cmd);
       return await containers.execSync(id, cmd, validateTimeoutMs("timeout", timeout));
     },
+    async updateContainerResources(request) {
+      const { containerId, linux } = validateUpdateContainerResources(request);
+      if (linux !== undefined) await containers.updateResources(containerId, linux);
+      return {};
+    },
     async reopenContainerLog({ containerId }) {
       await containers.reopenLog(validateId("container_id", containerId));
       return {};
@@ -160,7 +167,6 @@ const RESOURCES = "make the pod anew with the limits it shall have";
 
 /** Methods that are registered, and refused by name until they are built. */
 const LATER = {
-  updateContainerResources: unimplemented("UpdateContainerResources", RESOURCES),
   updatePodSandboxResources: unimplemented("UpdatePodSandboxResources", RESOURCES),
   exec: unimplemented("Exec", STREAMING),
   attach: unimplemented("Attach", STREAMING),

@@ -3,9 +3,11 @@
  *
  * @module
  */
-import type { LinuxContainerResources } from "../proto/mod.ts";
+import { UnimplementedError } from "../errors/mod.ts";
+import type { LinuxContainerResources, UpdateContainerResourcesRequest } from "../proto/mod.ts";
 import { checkEach, checkLength, checkMap, checkRange, refuse } from "./field_checks.ts";
 import { LIMITS } from "./limits.ts";
+import { validateId } from "./validate_references.ts";
 
 const INT64_MAX = 2n ** 63n - 1n;
 /** 0 leaves it out; else the kernel takes 1 ms to 1 s. */
@@ -17,10 +19,38 @@ const CPU_LIST =
   /^(?:\d{1,6}(?:-\d{1,6}(?::\d{1,6}\/\d{1,6})?)?)(?:,\d{1,6}(?:-\d{1,6}(?::\d{1,6}\/\d{1,6})?)?)*$/;
 const PAGE_SIZE = /^[1-9]\d{0,6}[KMGT]B$/;
 
+/** Of 0 means "not given"; of -1, where there is something to take away, "no limit". */
+const MEMORY = { min: 0n, max: INT64_MAX };
+const MEMORY_UPDATE = { min: -1n, max: INT64_MAX };
+
+/**
+ * @throws {InvalidArgumentError} as {@link validateResources}
+ * @throws {UnimplementedError} limits for Windows
+ */
+export function validateUpdateContainerResources(
+  { containerId, linux, windows, annotations }: UpdateContainerResourcesRequest,
+): Pick<UpdateContainerResourcesRequest, "containerId" | "linux"> {
+  validateId("container_id", containerId);
+  if (windows !== undefined) {
+    throw new UnimplementedError("Limits for Windows are not implemented", {
+      field: "windows",
+      remedy: "this is a Linux runtime",
+    });
+  }
+  // They are for plugins of the runtime.
+  checkMap("annotations", annotations, {
+    count: LIMITS.annotations,
+    total: LIMITS.annotationBytes,
+  });
+  validateResources("linux", linux, MEMORY_UPDATE);
+  return { containerId, linux };
+}
+
 /** @throws {InvalidArgumentError} out of the kernel's ranges, or not a CPU list or page size */
 export function validateResources(
   field: string,
   resources: LinuxContainerResources | undefined,
+  memoryRange = MEMORY,
 ): void {
   if (resources === undefined) return;
   if (resources.cpuPeriod !== 0n) {
@@ -31,10 +61,7 @@ export function validateResources(
     checkRange(`${field}.cpu_quota`, resources.cpuQuota, { min: 1_000n, max: INT64_MAX / 1_000n });
   }
   checkRange(`${field}.cpu_shares`, resources.cpuShares, CPU_SHARES);
-  checkRange(`${field}.memory_limit_in_bytes`, resources.memoryLimitInBytes, {
-    min: 0n,
-    max: INT64_MAX,
-  });
+  checkRange(`${field}.memory_limit_in_bytes`, resources.memoryLimitInBytes, memoryRange);
   checkRange(`${field}.memory_swap_limit_in_bytes`, resources.memorySwapLimitInBytes, {
     min: -1n,
     max: INT64_MAX,

@@ -19,7 +19,7 @@ export function buildResources(inputs: ResourceInputs): Omit<SpecResources, "dev
   const memory = request === undefined ? undefined : memoryLimits(request, inputs);
   const hugepages = request === undefined ? [] : hugepageLimits(request, node.hugetlb);
   const unified = Object.entries(request?.unified ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
-  checkUnified(unified, node.cgroupVersion);
+  checkUnified(FIELD, unified, node.cgroupVersion);
   return {
     ...(Object.keys(cpu).length === 0 ? {} : { cpu }),
     ...(memory === undefined ? {} : { memory }),
@@ -82,20 +82,32 @@ function hugepageLimits(
   return hugetlb ? limits : [];
 }
 
-function checkUnified(entries: readonly (readonly [string, string])[], version: 1 | 2): void {
+/** @throws {FailedPreconditionError} there are some, and the node has no cgroup version 2 */
+export function checkUnified(
+  field: string,
+  entries: readonly (readonly [string, string])[],
+  version: 1 | 2,
+): void {
   for (const [key, value] of entries) {
     if (version === 1) {
       throw new FailedPreconditionError(
         `Resource ${shown(key)} needs cgroup version 2, this node has version 1`,
-        { field: `${FIELD}.unified`, value: key },
+        { field: `${field}.unified`, value: key },
       );
     }
     // The key becomes a file name below the container's group.
     if (!/^[a-z0-9_]+(?:\.[a-zA-Z0-9_-]+)+$/.test(key)) {
-      throw invalid("unified", key, "is not the name of a cgroup file");
+      throw unifiedError(field, key, "is not the name of a cgroup file");
     }
-    if (value.includes("\0")) throw invalid("unified", value, "holds NUL");
+    if (value.includes("\0")) throw unifiedError(field, value, "holds NUL");
   }
+}
+
+function unifiedError(field: string, value: string, why: string): InvalidArgumentError {
+  return new InvalidArgumentError(`unified ${shown(value)} ${why}`, {
+    field: `${field}.unified`,
+    value,
+  });
 }
 
 function cpuList(field: string, list: string): string {

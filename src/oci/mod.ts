@@ -23,6 +23,12 @@ export {
   type SeccompProfile,
 } from "./seccomp.ts";
 export { type SeccompRequest, seccompRequest } from "./seccomp_request.ts";
+export { sharesOfWeight } from "./cpu_weight.ts";
+export {
+  buildResourceUpdate,
+  type ResourceUpdate,
+  type ResourceUpdateInputs,
+} from "./resource_update.ts";
 export { stopSignalOf } from "./signals.ts";
 export { buildSpec } from "./spec_builder.ts";
 export type {

@@ -2,6 +2,7 @@
 import { newContainerId, newSandboxId, parseImageId, type SandboxId } from "../model/mod.ts";
 import { ContainerConfig, PodSandboxConfig } from "../proto/mod.ts";
 import type { ContainerRecord, ContainerState } from "./container.ts";
+import { newLimits } from "./container_limits.ts";
 import type { SandboxRecord, SandboxState } from "./sandbox.ts";
 
 const PROCESS = { pid: 4711, startTime: "100", bootId: "boot" };
@@ -64,6 +65,7 @@ export function containerRecord(
       cgroupPath: `/parent/crio-${id}`,
     },
     stopSignal: 15,
+    limits: newLimits(undefined),
     user: { uid: 1, gid: 2, additionalGids: [2, 3] },
     state,
   };

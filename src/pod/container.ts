@@ -21,6 +21,7 @@ import {
 import { ContainerConfig, ContainerState as CriState } from "../proto/mod.ts";
 import type { ContainerPlace } from "../runtime/containers_runtime.ts";
 import type { ProcessIdentity } from "../sys/watching.ts";
+import { limitsFromJson, limitsToJson, type RecordedLimits } from "./container_limits.ts";
 
 export type ContainerState =
   | { readonly kind: "creating" }
@@ -67,6 +68,7 @@ export interface ContainerRecord {
   /** Number of the signal that asks it to end. */
   readonly stopSignal: number;
   readonly user: ContainerUser;
+  readonly limits: RecordedLimits;
   readonly state: ContainerState;
 }
 
@@ -139,6 +141,7 @@ export function containerToJson(record: ContainerRecord): JsonObject {
     place: { ...record.place },
     stopSignal: record.stopSignal,
     user: { ...record.user },
+    limits: limitsToJson(record.limits),
     state: stateToJson(record.state),
   };
 }
@@ -146,10 +149,11 @@ export function containerToJson(record: ContainerRecord): JsonObject {
 /** Reads back what {@link containerToJson} wrote. @throws {InternalError} it is something else */
 export function containerFromJson(json: JsonObject): ContainerRecord {
   try {
+    const config = ContainerConfig.decode(Uint8Array.fromBase64(String(json["config"])));
     return {
       id: parseContainerId(String(json["id"])),
       sandboxId: parseSandboxId(String(json["sandboxId"])),
-      config: ContainerConfig.decode(Uint8Array.fromBase64(String(json["config"]))),
+      config,
       fingerprint: String(json["fingerprint"]),
       createdAtNs: BigInt(String(json["createdAtNs"])),
       bootId: String(json["bootId"]),
@@ -158,6 +162,10 @@ export function containerFromJson(json: JsonObject): ContainerRecord {
       place: json["place"] as unknown as ContainerPlace,
       stopSignal: Number(json["stopSignal"]),
       user: json["user"] as unknown as ContainerUser,
+      limits: limitsFromJson(
+        json["limits"] as JsonObject | undefined,
+        config.linux?.resources,
+      ),
       state: stateFromJson(json["state"] as JsonObject),
     };
   } catch (cause) {

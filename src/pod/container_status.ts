@@ -38,9 +38,7 @@ export function containerStatus(
       annotations: config.annotations,
       mounts: config.mounts,
       logPath: record.place.logPath,
-      resources: config.linux?.resources === undefined
-        ? undefined
-        : { linux: config.linux.resources, windows: undefined },
+      resources: { linux: record.limits.inForce, windows: undefined },
       user: {
         linux: {
           uid: BigInt(record.user.uid),

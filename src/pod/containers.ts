@@ -23,6 +23,7 @@ import {
   type ContainerConfig,
   type ContainerFilter,
   type ContainerStatusResponse,
+  type LinuxContainerResources,
   NamespaceMode,
 } from "../proto/mod.ts";
 import { type ContainerRuntime, type ExecResult } from "../runtime/mod.ts";
@@ -41,8 +42,10 @@ import {
   type ContainerCreation,
 } from "./container_create.ts";
 import { containerStatus } from "./container_status.ts";
+import { newLimits } from "./container_limits.ts";
 import type { ContainerStopper } from "./container_stop.ts";
 import { POD_DEADLINES, REMOVE_GRACE_MS } from "./deadlines.ts";
+import type { ContainerUpdater } from "./container_update.ts";
 import type { ExitTracker } from "./exits.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { JoinableCreations, type KeyedRequest, nameTaken } from "./joining.ts";
@@ -68,6 +71,7 @@ export interface ContainersOptions {
   readonly runtime: ContainerRuntime;
   readonly exits: ExitTracker;
   readonly stopper: ContainerStopper;
+  readonly updater: ContainerUpdater;
   readonly mutex: KeyedMutex;
   readonly layout: PodLayout;
   readonly clock: Clock;
@@ -180,6 +184,10 @@ export class Containers implements ContainerService {
     });
   }
 
+  updateResources(idOrPrefix: string, resources: LinuxContainerResources): Promise<void> {
+    return this.#options.updater.update(idOrPrefix, resources);
+  }
+
   async reopenLog(idOrPrefix: string): Promise<void> {
     const { registry, runtime } = this.#options;
     const record = requireRunning(registry.requireContainer(idOrPrefix), "reopen its log");
@@ -252,7 +260,7 @@ export class Containers implements ContainerService {
     config: ContainerConfig,
     requestPrint: string,
   ): Promise<void> {
-    const { registry, runner, rooms, images, exits, log, assertSpace } = this.#options;
+    const { registry, runner, rooms, images, exits, updater, log, assertSpace } = this.#options;
     assertSpace();
     checkIsolation(sandbox, config);
     const image = this.#imageOf(config);
@@ -268,10 +276,11 @@ export class Containers implements ContainerService {
       this.#timings.set(id, await runner.run(CREATE, id, plan, creation));
       // A stop that came meanwhile waits for this creation: it finds the container and ends it.
       await runner.commit(CREATE, "commit", () => {
-        const record = committed(creation);
+        const made = committed(creation);
+        const record = { ...made, limits: updater.readBack(made) };
         registry.putContainer(record);
         // In the same turn: a stop that finds it waits for the end that is watched for.
-        if (isLive(record)) exits.watch(record);
+        exits.watch(record);
       });
     } catch (error) {
       log.warn("A container could not be made", { id, error });
@@ -355,6 +364,7 @@ export class Containers implements ContainerService {
       },
       stopSignal: stopSignalOf(config.stopSignal, image.config.stopSignal),
       user: { uid: 0, gid: 0, additionalGids: [] },
+      limits: newLimits(config.linux?.resources),
       state: { kind: "creating" },
     };
     return {
@@ -424,12 +434,12 @@ function checkIsolation(sandbox: SandboxRecord, config: ContainerConfig): void {
 }
 
 /** The record of a creation that has gone through all its steps. */
-function committed(creation: ContainerCreation): ContainerRecord {
+function committed(creation: ContainerCreation): LiveContainer {
   const { record, created, user } = creation;
   if (created === undefined || user === undefined) {
     throw new InternalError(`Container ${record.id} went through its steps without a process`);
   }
-  return containerIn({ ...record, user }, { kind: "created", ...created });
+  return containerIn({ ...record, user }, { kind: "created", ...created }) as LiveContainer;
 }
 
 function fullName(sandbox: SandboxRecord, config: ContainerConfig): string {

@@ -18,6 +18,8 @@ export interface PodDeadlines {
   readonly hostPathsMs: number;
   /** The runtime's start command. */
   readonly startMs: number;
+  /** The runtime's update command; the kernel may have to reclaim memory. */
+  readonly updateMs: number;
 }
 
 export const POD_DEADLINES: PodDeadlines = {
@@ -27,6 +29,7 @@ export const POD_DEADLINES: PodDeadlines = {
   rootfsMs: 60_000,
   hostPathsMs: 30_000,
   startMs: 60_000,
+  updateMs: 30_000,
 };
 
 /** From the stop signal to SIGKILL when a whole sandbox is stopped: the CRI asks for a forcible end. */

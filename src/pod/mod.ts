@@ -3,6 +3,7 @@ export { Bundles } from "./bundle.ts";
 export type { BundleOptions, HostDevices, ImageVolumes, RootfsFiles } from "./bundle.ts";
 export { ContainerLogs } from "./container_logs.ts";
 export { ContainerStopper } from "./container_stop.ts";
+export { ContainerUpdater } from "./container_update.ts";
 export { Containers } from "./containers.ts";
 export type { ContainersOptions } from "./containers.ts";
 export { POD_DEADLINES } from "./deadlines.ts";

@@ -16,6 +16,7 @@ import {
   type LiveContainer,
 } from "./container.ts";
 import type { Containers } from "./containers.ts";
+import type { ContainerUpdater } from "./container_update.ts";
 import type { ExitTracker } from "./exits.ts";
 import type { PodRegistry } from "./registry.ts";
 import type { Sandboxes } from "./sandboxes.ts";
@@ -31,6 +32,7 @@ export interface RecoveryOptions {
   readonly runner: StepRunner;
   readonly sandboxes: Sandboxes;
   readonly containers: Containers;
+  readonly updater: Pick<ContainerUpdater, "finish">;
   readonly exits: ExitTracker;
   readonly runtime: Pick<ContainerRuntime, "inspect" | "sweepExecs">;
   readonly clock: Clock;
@@ -234,10 +236,13 @@ async function resume(
   const removals = [...registry.containers()]
     .filter(({ state }) => state.kind === "removing")
     .map((record) => () => containers.removeRecorded(record.id, 0));
+  const updates = [...registry.containers()]
+    .filter((record) => isLive(record) && record.limits.pending !== undefined)
+    .map((record) => () => options.updater.finish(record.id));
   const reaps = [...registry.containers()]
     .filter(({ state }) => state.kind === "exited")
     .map((record) => () => containers.reap(record.id));
-  const next = [...removals, ...reaps, ...sandboxWork].values();
+  const next = [...removals, ...updates, ...reaps, ...sandboxWork].values();
   const lane = async () => {
     for (const work of next) {
       await work().catch((error: unknown) => {

@@ -19,6 +19,7 @@ function recovery(options: Partial<RecoveryOptions> = {}) {
     runner: {} as never,
     sandboxes: {} as never,
     containers: { reap: () => Promise.resolve() } as never,
+    updater: {} as never,
     exits: {} as never,
     runtime: {} as never,
     clock: new SystemClock(),

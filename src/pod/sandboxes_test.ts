@@ -78,6 +78,7 @@ class House implements AsyncDisposable {
           rootfsMs: 30_000,
           hostPathsMs: 30_000,
           startMs: 30_000,
+          updateMs: 30_000,
         },
       },
       networks: { choose: () => ({ name: "net", configuration: {} }) },

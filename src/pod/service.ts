@@ -8,6 +8,7 @@ import type {
   ContainerConfig,
   ContainerFilter,
   ContainerStatusResponse,
+  LinuxContainerResources,
   PodSandboxConfig,
   PodSandboxFilter,
   PodSandboxStatusResponse,
@@ -67,6 +68,13 @@ export interface ContainerService {
   list(filter: ContainerFilter | undefined): EncodedItems;
   /** `timeoutMs` 0 for none. @throws {DeadlineExceededError} it took longer */
   execSync(id: string, args: readonly string[], timeoutMs: number): Promise<ExecResult>;
+  /**
+   * Zero and empty fields keep what is, -1 takes a limit away.
+   *
+   * @throws {FailedPreconditionError} it is neither created nor running, uses more memory than the new
+   *   limit, or the kernel refuses a value; nothing is changed then
+   */
+  updateResources(id: string, resources: LinuxContainerResources): Promise<void>;
   /** @throws {FailedPreconditionError} the container is not running */
   reopenLog(id: string): Promise<void>;
 }

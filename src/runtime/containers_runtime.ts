@@ -4,8 +4,10 @@
  * @module
  */
 import type { ContainerId, JsonObject } from "../model/mod.ts";
+import type { ResourceUpdate } from "../oci/mod.ts";
 import type { Intent } from "../state/steps.ts";
 import type { ProcessIdentity } from "../sys/watching.ts";
+import type { ContainerLimits, LimitsAsked } from "./cgroup_limits.ts";
 
 /** Where one container's files are. All paths absolute. */
 export interface ContainerPlace {
@@ -112,6 +114,20 @@ export interface ContainerRuntime {
     }
     | undefined
   >;
+  /** What the kernel holds a container to now; undefined if its cgroup is gone. */
+  limits(
+    place: ContainerPlace,
+    init: ProcessIdentity,
+    asked: LimitsAsked,
+  ): ContainerLimits | undefined;
+  /** Bytes of memory charged to a live container; undefined if nothing counts them. */
+  memoryUsage(place: ContainerPlace): bigint | undefined;
+  /**
+   * Sets limits of a live container, the runtime's own record included; may be repeated.
+   *
+   * @throws {FailedPreconditionError} the kernel does not take them; some may be in force
+   */
+  update(place: ContainerPlace, resources: ResourceUpdate, signal: AbortSignal): Promise<void>;
   /** @throws {DeadlineExceededError} after `timeoutMs`; no process of the exec is left then */
   execSync(request: ExecRequest): Promise<ExecResult>;
   /** For recovery: ends what execs of an earlier life of this process left running in a container. */

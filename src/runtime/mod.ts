@@ -13,6 +13,7 @@ export type {
   ExecResult,
   RuntimeHandlerInfo,
 } from "./containers_runtime.ts";
+export { type ContainerLimits, type LimitsAsked, NO_LIMIT } from "./cgroup_limits.ts";
 export type { RuntimeHandlerOptions, RuntimeOptions } from "./handlers.ts";
 export type { RecordedContainer } from "./container_removal.ts";
 export { type HandlerReport, OciRuntime, type RuntimePorts } from "./oci_runtime.ts";

@@ -17,6 +17,14 @@ import type {
   ProcessWatcher,
 } from "../sys/watching.ts";
 import type { Logger } from "../telemetry/mod.ts";
+import type { ResourceUpdate } from "../oci/mod.ts";
+import {
+  type ContainerLimits,
+  hugepageFile,
+  type LimitsAsked,
+  limitsOf,
+  memoryUsageOf,
+} from "./cgroup_limits.ts";
 import { createWithMonitor } from "./conmon.ts";
 import {
   monitorOf,
@@ -181,6 +189,34 @@ export class OciRuntime implements ContainerRuntime, Disposable {
       init: state.status === "stopped" ? undefined : processes.identify(state.pid),
       monitor: monitorOf(place, processes),
     };
+  }
+
+  limits(
+    place: ContainerPlace,
+    init: ProcessIdentity,
+    asked: LimitsAsked,
+  ): ContainerLimits | undefined {
+    return limitsOf(this.#ports.cgroups, place.cgroupPath, init, asked);
+  }
+
+  memoryUsage(place: ContainerPlace): bigint | undefined {
+    return memoryUsageOf(this.#ports.cgroups, place.cgroupPath);
+  }
+
+  async update(
+    place: ContainerPlace,
+    resources: ResourceUpdate,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { cgroups } = this.#ports;
+    // Runtimes leave huge pages out of an update.
+    const { hugepageLimits = [], ...rest } = resources;
+    for (const { pageSize, limit } of hugepageLimits) {
+      const file = hugepageFile(cgroups.version, pageSize);
+      cgroups.write(place.cgroupPath, "hugetlb", file, JSON.stringify(limit));
+    }
+    if (Object.keys(rest).length === 0) return;
+    await this.#command.update(this.#handler(place.handler), place.id, rest, signal);
   }
 
   execSync(request: ExecRequest): Promise<ExecResult> {

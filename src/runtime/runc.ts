@@ -10,6 +10,7 @@ import {
   type SauropodError,
 } from "../errors/mod.ts";
 import type { ContainerId } from "../model/mod.ts";
+import type { ResourceUpdate } from "../oci/mod.ts";
 import type { CommandResult, ProcessRunner } from "../sys/process_runner.ts";
 import { meansGone, runtimeErrorText } from "./monitor_report.ts";
 
@@ -29,6 +30,7 @@ export interface RuntimeState {
 const OUTPUT_LIMIT_BYTES = 256 * 1024;
 const STATE_TIMEOUT_MS = 10_000;
 const DELETE_TIMEOUT_MS = 30_000;
+const UPDATE_TIMEOUT_MS = 30_000;
 
 export class RuntimeCommand {
   readonly #runner: ProcessRunner;
@@ -62,6 +64,26 @@ export class RuntimeCommand {
     return parseState(new TextDecoder().decode(result.stdout), id);
   }
 
+  /**
+   * Sets limits of a container; those left out stay.
+   *
+   * @throws {FailedPreconditionError} the kernel does not take them: the runtime's words. Those that it
+   *   took meanwhile may be in force.
+   */
+  async update(
+    program: RuntimeProgram,
+    id: ContainerId,
+    resources: ResourceUpdate,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const result = await this.#run(program, ["update", "--resources", "-", id], {
+      timeoutMs: UPDATE_TIMEOUT_MS,
+      stdin: new TextEncoder().encode(JSON.stringify(resources)),
+      signal,
+    });
+    if (result.exitCode !== 0) throw refusal("update", id, result);
+  }
+
   /** Ends the container's init process and removes the runtime's state; succeeds if it has none. */
   async delete(program: RuntimeProgram, id: ContainerId, signal: AbortSignal): Promise<void> {
     const result = await this.#run(program, ["delete", "--force", id], {
@@ -76,7 +98,11 @@ export class RuntimeCommand {
   #run(
     { runtimePath, runtimeRoot }: RuntimeProgram,
     args: readonly string[],
-    { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal?: AbortSignal },
+    { timeoutMs, stdin, signal }: {
+      readonly timeoutMs: number;
+      readonly stdin?: Uint8Array;
+      readonly signal?: AbortSignal;
+    },
   ): Promise<CommandResult> {
     return this.#runner.run({
       path: runtimePath,
@@ -84,6 +110,7 @@ export class RuntimeCommand {
       env: this.#env,
       timeoutMs,
       outputLimitBytes: OUTPUT_LIMIT_BYTES,
+      ...(stdin === undefined ? {} : { stdin }),
       ...(signal === undefined ? {} : { signal }),
     });
   }

@@ -10,6 +10,7 @@
  * @module
  */
 import {
+  FailedPreconditionError,
   InternalError,
   InvalidArgumentError,
   isErrno,
@@ -189,6 +190,26 @@ export class Cgroups {
       controllers.includes(controller)
     );
     return hierarchy === undefined ? undefined : `${hierarchy.mountPoint}${path}`;
+  }
+
+  /** Content of a controller's file, without the line end; undefined if there is none to read. */
+  read(path: string, controller: string, file: string): string | undefined {
+    const directory = this.directoryOf(path, controller);
+    return directory === undefined ? undefined : readText(`${directory}/${file}`)?.trimEnd();
+  }
+
+  /** @throws {FailedPreconditionError} there is no such file, or the kernel refuses the value */
+  write(path: string, controller: string, file: string, value: string): void {
+    const directory = this.directoryOf(path, controller);
+    try {
+      if (directory === undefined) throw new Error(`there is no controller ${controller}`);
+      Deno.writeTextFileSync(`${directory}/${file}`, value, { create: false });
+    } catch (cause) {
+      throw new FailedPreconditionError(
+        `${file} of cgroup ${shown(path)} cannot be set to ${shown(value)}`,
+        { path: `${directory ?? path}/${file}`, value, cause },
+      );
+    }
   }
 
   #groups(path: string): Group[] {

@@ -253,7 +253,6 @@ test("a method that comes later is UNIMPLEMENTED, by name and with what to use u
     "exec",
     "attach",
     "portForward",
-    "updateContainerResources",
     "updatePodSandboxResources",
     "containerStats",
     "listContainerStats",

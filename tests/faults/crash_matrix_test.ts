@@ -7,6 +7,7 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { LinuxContainerResources } from "../../src/proto/mod.ts";
 import { busyboxImage, busyboxLayer, type TestEntry } from "../integration/test_images.ts";
 import { startRegistry, type TestRegistry } from "../integration/registry.ts";
 import type { CriClient } from "../support/cri_client.ts";
@@ -25,6 +26,8 @@ async function life(client: CriClient, node: TestNode, image: string): Promise<v
     sandboxConfig: config,
   }, timeout);
   await client.runtime.startContainer({ containerId }, timeout);
+  const linux = LinuxContainerResources.fromPartial({ cpuShares: 100n });
+  await client.runtime.updateContainerResources({ containerId, linux }, timeout);
   await client.runtime.stopContainer({ containerId, timeout: 5n }, timeout);
   await client.runtime.removeContainer({ containerId }, timeout);
   await client.runtime.stopPodSandbox({ podSandboxId }, timeout);

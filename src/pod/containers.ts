@@ -33,7 +33,6 @@ import {
   containerIn,
   containerKey,
   type ContainerRecord,
-  isLive,
   type LiveContainer,
 } from "./container.ts";
 import {

@@ -9,7 +9,7 @@ import { parseAllDocuments } from "yaml";
 import { InvalidArgumentError, shown } from "../errors/mod.ts";
 import { expand } from "./expansion.ts";
 import { ManifestNode } from "./manifest_reader.ts";
-import { parseQuantity } from "./quantity.ts";
+import { parseQuantity } from "../model/mod.ts";
 
 export interface PodManifest {
   readonly name: string;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { expand } from "./expansion.ts";
-import { parseQuantity } from "./quantity.ts";
+import { parseQuantity } from "../model/mod.ts";
 import { age, bytesText, columns, safeText, shortId } from "./table.ts";
 
 Deno.test("parseQuantity() reads every suffix and rounds up", () => {

@@ -137,9 +137,9 @@ const OWN_DEVICES = new Set(["console", "ptmx"]);
 export function hostDevices(kernel: Kernel): HostDevices {
   return {
     all: () => [...devicesBelow(kernel, DEVICES)],
-    resolve: (devices) =>
+    resolve: (devices, fieldOf) =>
       devices.flatMap((device, index) => {
-        const field = `config.devices[${index}].host_path`;
+        const field = fieldOf(index);
         const found = nodesAt(kernel, device.hostPath, field);
         if (found.length === 0) {
           throw new InvalidArgumentError(`${field} ${shown(device.hostPath)} is not a device`, {

@@ -3,7 +3,7 @@ import type { Configuration } from "../config/mod.ts";
 import type { Images } from "../image/images.ts";
 import type { Clock } from "../model/mod.ts";
 import type { Networks } from "../network/mod.ts";
-import type { NodeFacts as SpecNodeFacts } from "../oci/mod.ts";
+import { type NodeFacts as SpecNodeFacts, parseDeviceEntry } from "../oci/mod.ts";
 import {
   type AbandonableFiles,
   BackgroundMirror,
@@ -35,10 +35,11 @@ import { hostDevices, type Machine, podMounts, podTrees, rootfsFiles } from "./n
 import type { ServerPaths } from "./paths.ts";
 import type { ServerRecord } from "./record.ts";
 import { timeZoneFile } from "./ports.ts";
-import { createTimeoutMs, specDefaults } from "./runtime_options.ts";
+import { annotationRules, createTimeoutMs, specDefaults } from "./runtime_options.ts";
 
 /** Cgroup of pods that name none. */
 export const DEFAULT_CGROUP_PARENT = "/sauropod";
+const ADDITIONAL_DEVICES = "runtime.additional_devices";
 const SHM_BYTES = 64n * 1024n * 1024n;
 /** Both streams of an exec together; the encoded answer stays below gRPC's 16 MiB. */
 const EXEC_OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024 - 4096;
@@ -133,6 +134,12 @@ export function openPods(
     minMemoryBytes: (handler) => specDefaults(configuration, handlers[handler]).minMemoryBytes,
     log,
   });
+  const devices = hostDevices(machine.kernel);
+  const additionalDevices = configuration.runtime.additional_devices.map((entry) =>
+    parseDeviceEntry(entry, ADDITIONAL_DEVICES)
+  );
+  // One that is missing would fail every container: the administrator hears of it at the start.
+  devices.resolve(additionalDevices, () => ADDITIONAL_DEVICES);
   const containers: Containers = new Containers({
     registry,
     runner,
@@ -147,10 +154,11 @@ export function openPods(
       bundles: new Bundles({
         layout,
         rootfs: rootfsFiles(machine.kernel),
-        devices: hostDevices(machine.kernel),
+        devices,
         node: options.node,
         defaults: (handler) => specDefaults(configuration, handlers[handler]),
-        defaultAnnotations: (handler) => handlers[handler]?.default_annotations ?? {},
+        additionalDevices,
+        allowedDevices: configuration.runtime.allowed_devices,
         storageRoot: paths.root,
         seccomp: options.seccomp,
         imageVolumes: configuration.image.image_volumes as ImageVolumes,
@@ -193,6 +201,7 @@ export function openPods(
       defaultCgroupParent: DEFAULT_CGROUP_PARENT,
       defaultSysctls: configuration.runtime.default_sysctls,
       shmBytes: SHM_BYTES,
+      annotationRules: (handler) => annotationRules(handlers[handler]),
       nodeName: Deno.hostname(),
     },
     clock,

@@ -1,7 +1,12 @@
 /** What the runtime and the specifications take from the configuration. @module */
 import { InvalidArgumentError, shown } from "../errors/mod.ts";
 import { type Configuration, type HandlerConfiguration, parseSize } from "../config/mod.ts";
-import { type SpecDefaults, specInteger, type SpecRlimit } from "../oci/mod.ts";
+import {
+  type AnnotationRules,
+  type SpecDefaults,
+  specInteger,
+  type SpecRlimit,
+} from "../oci/mod.ts";
 import type { RuntimeHandlerOptions, RuntimeOptions } from "../runtime/mod.ts";
 import type { ServerPaths } from "./paths.ts";
 
@@ -69,7 +74,15 @@ export function specDefaults(
     privilegedWithoutHostDevices: handler?.privileged_without_host_devices ?? false,
     deviceOwnershipFromSecurityContext: runtime.device_ownership_from_security_context,
     minMemoryBytes: minMemory(handler?.container_min_memory),
-    allowedAnnotations: handler?.allowed_annotations ?? [],
+    annotations: annotationRules(handler),
+  };
+}
+
+/** What a handler says about annotations of its pods. */
+export function annotationRules(handler: HandlerConfiguration | undefined): AnnotationRules {
+  return {
+    allowed: handler?.allowed_annotations ?? [],
+    defaults: handler?.default_annotations ?? {},
   };
 }
 

@@ -451,22 +451,22 @@ export const RUNTIME = {
     flags: ["default-sysctls"],
     env: ["CONTAINER_DEFAULT_SYSCTLS"],
   }),
-  allowed_devices: later(list({
+  allowed_devices: list({
     default: ["/dev/fuse", "/dev/net/tun"],
     meaning: "Devices that the devices annotation may ask for.",
     allowed: "absolute paths",
     check: each(absolute),
     flags: ["allowed-devices"],
     env: ["CONTAINER_ALLOWED_DEVICES"],
-  })),
-  additional_devices: later(list({
+  }),
+  additional_devices: list({
     default: [],
     meaning: "Devices of every container.",
     allowed: "source[:destination][:mode]",
     check: each(device),
     flags: ["additional-devices"],
     env: ["CONTAINER_ADDITIONAL_DEVICES"],
-  })),
+  }),
   cdi_spec_dirs: later(list({
     default: ["/etc/cdi", "/var/run/cdi"],
     meaning: "Directories of CDI device specifications.",
@@ -475,11 +475,11 @@ export const RUNTIME = {
     env: ["CONTAINER_CDI_SPEC_DIRS"],
     reload: "sighup",
   })),
-  device_ownership_from_security_context: later(flag({
+  device_ownership_from_security_context: flag({
     default: false,
     meaning: "Whether devices belong to the user that the container runs as.",
     flags: ["device-ownership-from-security-context"],
-  })),
+  }),
   hooks_dir: later(list({
     default: ["/usr/share/containers/oci/hooks.d"],
     meaning: "Directories of OCI hook definitions.",

@@ -1,4 +1,5 @@
-/** The vocabulary that every room shares: identities, time, JSON. @module */
+/** The vocabulary that every room shares: identities, time, quantities, JSON. @module */
 export * from "./clock.ts";
 export * from "./ids.ts";
+export { parseQuantity } from "./quantity.ts";
 export type { JsonObject, JsonValue } from "./json.ts";

@@ -1,5 +1,6 @@
 /** Annotations of the specification: our record for tools, and what may pass to the OCI runtime. @module */
 import { UnimplementedError } from "../errors/mod.ts";
+import type { AnnotationRules } from "./pod_wishes.ts";
 import type { SpecInputs } from "./spec_inputs.ts";
 import { seccompRequest } from "./seccomp_request.ts";
 
@@ -18,15 +19,17 @@ const NEVER: readonly string[] = [
   PREFIX,
 ];
 
-/** Keys by which CRI-O changes a pod's isolation, devices, limits or placement, by both their names. */
+/**
+ * Keys by which CRI-O changes a pod's isolation, limits or placement, by both their names, and that are
+ * not built; those that are stand in `pod_wishes.ts`.
+ */
 const ACTING: readonly string[] = [
-  ...["userns-mode", "devices", "shm-size", "unified-cgroup", "cgroup2-mount-hierarchy-rw"],
-  ...["seccomp-profile", "seccomp-notifier-action", "umask", "disable-fips", "link-logs"],
+  ...["userns-mode", "seccomp-profile", "seccomp-notifier-action", "disable-fips", "link-logs"],
   ...["cpu-load-balancing", "cpu-quota", "irq-load-balancing", "cpu-c-states"],
   ...["cpu-freq-governor", "cpu-shared"],
 ].map((name) => `${name}.crio.io`).concat(
-  ["userns-mode", "Devices", "ShmSize", "UnifiedCgroup", "cgroup2-mount-hierarchy-rw", "umask"]
-    .concat("seccompNotifierAction", "DisableFIPS", "LinkLogs").map((name) => `${PREFIX}${name}`),
+  ["userns-mode", "seccompNotifierAction", "DisableFIPS", "LinkLogs"]
+    .map((name) => `${PREFIX}${name}`),
   ["seccomp-profile.kubernetes.cri-o.io", "io.kubernetes.cri.rdt-class"],
 );
 
@@ -37,18 +40,32 @@ const ACTING: readonly string[] = [
  * @throws {UnimplementedError} naming the first such annotation
  */
 export function refuseActingAnnotations(
-  { sandbox, container, defaults }: Pick<SpecInputs, "sandbox" | "container" | "defaults">,
+  annotations: Readonly<Record<string, string>>,
+  { allowed, defaults }: AnnotationRules,
 ): void {
   const askable = ACTING.filter((name) =>
-    defaults.allowedAnnotations.some((allowed) => allowed !== "" && name.startsWith(allowed))
+    allowed.some((prefix) => prefix !== "" && name.startsWith(prefix))
   );
-  for (const key of Object.keys({ ...sandbox.annotations, ...container.annotations })) {
-    if (!askable.some((name) => key === name || key.startsWith(`${name}/`))) continue;
+  const acting = [
+    ...keysNamed(annotations, askable),
+    ...keysNamed(defaults, ACTING),
+  ];
+  for (const key of acting) {
     throw new UnimplementedError(`The annotation ${key} is allowed, but not implemented yet`, {
       field: `annotations["${key}"]`,
-      remedy: "leave the annotation out, or take it out of the handler's allowed_annotations",
+      remedy: "leave the annotation out, or take it out of the handler's allowed_annotations " +
+        "and default_annotations",
     });
   }
+}
+
+function keysNamed(
+  annotations: Readonly<Record<string, string>>,
+  names: readonly string[],
+): string[] {
+  return Object.keys(annotations).filter((key) =>
+    names.some((name) => key === name || key.startsWith(`${name}/`))
+  );
 }
 
 /** The container's record with CRI-O's keys, and the annotations that the handler's list lets pass. */
@@ -58,20 +75,21 @@ export function buildAnnotations(inputs: SpecInputs): Record<string, string> {
 
 /**
  * Those of pod and container, the container's winning, whose key is listed exactly or as
- * `<listed>/<container name>`; nothing is matched by prefix (CVE-2023-6476).
+ * `<listed>/<container name>`; nothing is matched by prefix (CVE-2023-6476). The handler's defaults,
+ * which the administrator wrote, need no listing.
  */
 export function forwardedAnnotations(
   { sandbox, container, defaults }: Pick<SpecInputs, "sandbox" | "container" | "defaults">,
 ): Record<string, string> {
   const suffix = `/${container.metadata?.name ?? ""}`;
   const allowed = new Set(
-    defaults.allowedAnnotations
-      .flatMap((key) => [key, `${key}${suffix}`])
-      .filter((key) => !NEVER.some((prefix) => key.startsWith(prefix))),
+    defaults.annotations.allowed.flatMap((key) => [key, `${key}${suffix}`]),
   );
+  const asked = Object.entries({ ...sandbox.annotations, ...container.annotations })
+    .filter(([key]) => allowed.has(key));
   return Object.fromEntries(
-    Object.entries({ ...sandbox.annotations, ...container.annotations })
-      .filter(([key]) => allowed.has(key))
+    Object.entries({ ...defaults.annotations.defaults, ...Object.fromEntries(asked) })
+      .filter(([key]) => !NEVER.some((prefix) => key.startsWith(prefix)))
       .sort(([a], [b]) => (a < b ? -1 : 1)),
   );
 }

@@ -1,5 +1,6 @@
 /** Device nodes and device rules of a container. @module */
 import { InvalidArgumentError, shown } from "../errors/mod.ts";
+import type { LinuxContainerSecurityContext } from "../proto/mod.ts";
 import { cleanPath, isAtOrBelow } from "./container_path.ts";
 import type { SpecDevice, SpecDeviceRule } from "./runtime_spec.ts";
 import type { DeviceNode, ResolvedDevice, SpecInputs } from "./spec_inputs.ts";
@@ -16,22 +17,36 @@ export interface BuiltDevices {
  * @throws {InvalidArgumentError} a permission or path is wrong, or would hide a device of the host
  */
 export function buildDevices(inputs: SpecInputs): BuiltDevices {
-  const { container, defaults, user } = inputs;
-  const privileged = container.linux?.securityContext?.privileged ?? false;
-  const owner = defaults.deviceOwnershipFromSecurityContext
-    ? { uid: user.uid, gid: user.gid }
-    : undefined;
+  const { container, defaults } = inputs;
+  const security = container.linux?.securityContext;
+  const privileged = security?.privileged ?? false;
+  const owner = defaults.deviceOwnershipFromSecurityContext ? ownerOf(security) : {};
   const byPath = new Map<string, SpecDevice>();
+  const rules: SpecDeviceRule[] = [{ allow: privileged, access: "rwm" }];
+  for (const device of inputs.nodeDevices) {
+    byPath.set(device.containerPath, specDevice(device.node, device.containerPath));
+    if (!privileged) rules.push(ruleOf(device));
+  }
   if (privileged && !defaults.privilegedWithoutHostDevices) {
     for (const node of inputs.hostDevices) byPath.set(node.path, specDevice(node, node.path));
   }
-  const rules: SpecDeviceRule[] = [{ allow: privileged, access: "rwm" }];
   for (const device of inputs.devices) {
     const path = checkedPath(device, privileged);
     byPath.set(path, { ...specDevice(device.node, path), ...owner });
     if (!privileged) rules.push(ruleOf(device));
   }
   return { devices: [...byPath.values()], rules };
+}
+
+/** The ids that the request states; what it leaves out stays as on the node, as Kubernetes defines it. */
+function ownerOf(
+  security: LinuxContainerSecurityContext | undefined,
+): { readonly uid?: number; readonly gid?: number } {
+  const { runAsUser, runAsGroup } = security ?? {};
+  return {
+    ...(runAsUser === undefined ? {} : { uid: Number(runAsUser.value) }),
+    ...(runAsGroup === undefined ? {} : { gid: Number(runAsGroup.value) }),
+  };
 }
 
 function specDevice(node: DeviceNode, path: string): SpecDevice {

@@ -10,6 +10,8 @@ export interface ResourceInputs {
   readonly request: LinuxContainerResources | undefined;
   readonly node: Pick<NodeFacts, "cgroupVersion" | "hugetlb" | "pidsController" | "swapAccounting">;
   readonly defaults: Pick<SpecDefaults, "pidsLimit" | "minMemoryBytes">;
+  /** Files of cgroup version 2 that an annotation sets; it wins over the request. */
+  readonly annotated?: Readonly<Record<string, string>>;
 }
 
 /** Everything but the device rules. @throws {InvalidArgumentError} naming the limit that is wrong */
@@ -18,7 +20,8 @@ export function buildResources(inputs: ResourceInputs): Omit<SpecResources, "dev
   const cpu = request === undefined ? {} : cpuLimits(request);
   const memory = request === undefined ? undefined : memoryLimits(request, inputs);
   const hugepages = request === undefined ? [] : hugepageLimits(request, node.hugetlb);
-  const unified = Object.entries(request?.unified ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
+  const unified = Object.entries({ ...request?.unified, ...inputs.annotated })
+    .sort(([a], [b]) => (a < b ? -1 : 1));
   checkUnified(FIELD, unified, node.cgroupVersion);
   return {
     ...(Object.keys(cpu).length === 0 ? {} : { cpu }),

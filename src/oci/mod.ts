@@ -1,9 +1,12 @@
 /** Container specifications, purely computed. @module */
 export { appArmorProfile } from "./apparmor.ts";
+export { refuseActingAnnotations } from "./annotations.ts";
+export { type DeviceEntry, parseDeviceAnnotation, parseDeviceEntry } from "./device_entries.ts";
 export { imageVolumes } from "./image_volumes.ts";
 export { checkedPropagation, type PropagationInputs } from "./mount_propagation.ts";
 export { completedGroup, completedPasswd } from "./passwd_entry.ts";
 export { hostnameFile, hostsFile, podHostname, resolvConfFile } from "./pod_files.ts";
+export { type AnnotationRules, shmSizeWish, wishOf } from "./pod_wishes.ts";
 export { processArgs, refuseOpenFiles, workingDirectory } from "./process.ts";
 export {
   decodeSpec,

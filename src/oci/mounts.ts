@@ -1,6 +1,7 @@
 /** The mounts of a container: what every one has, what the pod brings, what the request asks for. @module */
 import { FailedPreconditionError, InvalidArgumentError, shown } from "../errors/mod.ts";
 import { cleanPath, depthOf, isAtOrBelow } from "./container_path.ts";
+import { cgroupWriteWish } from "./pod_wishes.ts";
 import { isSystemd, processArgs } from "./process.ts";
 import type { SpecMount } from "./runtime_spec.ts";
 import type { BoundVolume, ResolvedMount, SpecInputs } from "./spec_inputs.ts";
@@ -58,7 +59,9 @@ function defaultMounts(inputs: SpecInputs): SpecMount[] {
   const privileged = container.linux?.securityContext?.privileged ?? false;
   const systemd = isSystemd(processArgs(container, image));
   const sysAccess = privileged ? "rw" : "ro";
-  const cgroupAccess = privileged || systemd ? "rw" : "ro";
+  const cgroupWish = inputs.node.cgroupVersion === 2 &&
+    cgroupWriteWish(inputs.sandbox.annotations, defaults.annotations);
+  const cgroupAccess = privileged || systemd || cgroupWish ? "rw" : "ro";
   const own = (destination: string, source: string | undefined, access?: "ro"): SpecMount[] =>
     source === undefined ? [] : [{
       destination,

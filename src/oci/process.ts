@@ -6,19 +6,26 @@ import { appArmorProfile } from "./apparmor.ts";
 import { buildCapabilities } from "./capabilities.ts";
 import { buildEnvironment } from "./environment.ts";
 import { cleanPath } from "./container_path.ts";
+import { umaskWish } from "./pod_wishes.ts";
 import type { SpecProcess } from "./runtime_spec.ts";
 import type { SpecInputs } from "./spec_inputs.ts";
 
 /** @throws {InvalidArgumentError} naming the field of the request that cannot be met */
 export function buildProcess(inputs: SpecInputs): SpecProcess {
-  const { container, image, user, defaults, node } = inputs;
+  const { container, sandbox, image, user, defaults, node } = inputs;
   const security = container.linux?.securityContext;
   const args = processArgs(container, image);
   const profile = appArmorProfile(security, node);
   const oomScoreAdj = oomScoreAdjOf(inputs);
+  const umask = umaskWish(sandbox.annotations, defaults.annotations);
   return {
     terminal: container.tty,
-    user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids },
+    user: {
+      uid: user.uid,
+      gid: user.gid,
+      ...(umask === undefined ? {} : { umask }),
+      additionalGids: user.additionalGids,
+    },
     args,
     env: buildEnvironment({
       hostname: inputs.hostname,

@@ -38,6 +38,7 @@ export interface SpecProcess {
 export interface SpecUser {
   readonly uid: number;
   readonly gid: number;
+  readonly umask?: number;
   readonly additionalGids: readonly number[];
 }
 

@@ -11,6 +11,7 @@ import { buildKernelPaths } from "./masked_paths.ts";
 import { buildMounts, isRootReadOnly } from "./mounts.ts";
 import { buildNamespaces } from "./namespaces.ts";
 import { buildProcess } from "./process.ts";
+import { unifiedWish } from "./pod_wishes.ts";
 import type { RuntimeSpec } from "./runtime_spec.ts";
 import { buildSeccomp } from "./seccomp.ts";
 import { seccompRequest } from "./seccomp_request.ts";
@@ -25,7 +26,9 @@ import { refuseUnimplemented } from "./unimplemented.ts";
 export function buildSpec(inputs: SpecInputs): RuntimeSpec {
   const { container, node } = inputs;
   refuseUnimplemented(container, node);
-  refuseActingAnnotations(inputs);
+  const { annotations } = inputs.sandbox;
+  const wishes = inputs.defaults.annotations;
+  refuseActingAnnotations({ ...annotations, ...container.annotations }, wishes);
   const security = container.linux?.securityContext;
   const process = buildProcess(inputs);
   const { mounts, rootfsPropagation } = buildMounts(inputs);
@@ -42,6 +45,10 @@ export function buildSpec(inputs: SpecInputs): RuntimeSpec {
     request: container.linux?.resources,
     node,
     defaults: inputs.defaults,
+    annotated: unifiedWish(annotations, wishes, {
+      container: container.metadata?.name ?? "",
+      cgroupVersion: node.cgroupVersion,
+    }),
   });
   return {
     ociVersion: "1.0.2",

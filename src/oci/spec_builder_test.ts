@@ -64,7 +64,7 @@ const defaults: SpecDefaults = {
   privilegedWithoutHostDevices: false,
   deviceOwnershipFromSecurityContext: false,
   minMemoryBytes: 12n << 20n,
-  allowedAnnotations: [],
+  annotations: { allowed: [], defaults: {} },
 };
 
 /** A profile short enough to read in a golden file. */
@@ -115,6 +115,7 @@ function inputs(changes: Changes): SpecInputs {
     mounts: [],
     volumes: [],
     devices: [],
+    nodeDevices: [],
     hostDevices: [],
     namespaces: {
       net: pinned("net"),
@@ -168,6 +169,12 @@ const fuse = {
   uid: 0,
   gid: 0,
 } as const;
+
+const kvm = { ...fuse, path: "/dev/kvm", minor: 232, gid: 36, mode: 0o660 };
+
+const security = (context: Record<string, unknown>): Changes => ({
+  container: { linux: { securityContext: context as never } },
+});
 
 const cases: Record<string, Changes> = {
   "plain": {
@@ -319,7 +326,75 @@ const cases: Record<string, Changes> = {
       shadowsHostDevice: false,
     }],
     defaults: { deviceOwnershipFromSecurityContext: true },
-    container: { linux: { securityContext: { ...KUBELET, noNewPrivs: true } } },
+    container: {
+      linux: {
+        securityContext: {
+          ...KUBELET,
+          noNewPrivs: true,
+          runAsUser: { value: 1000n },
+          runAsGroup: { value: 2000n },
+        },
+      },
+    },
+  },
+  "wishes_v2": {
+    sandbox: {
+      annotations: {
+        "umask.crio.io": "0027",
+        "io.kubernetes.cri-o.umask": "0",
+        "io.kubernetes.cri-o.cgroup2-mount-hierarchy-rw": "true",
+        "unified-cgroup.crio.io/ctr": `memory.high=1000; io.weight=${btoa("default 42")}`,
+        "unified-cgroup.crio.io/other": "memory.high=2",
+        "unified-cgroup.crio.io": "memory.high=3",
+      },
+    },
+    container: {
+      linux: { resources: { unified: { "memory.high": "5", "memory.oom.group": "1" } } },
+    },
+    defaults: {
+      annotations: {
+        allowed: [
+          "umask.crio.io",
+          "io.kubernetes.cri-o.umask",
+          "io.kubernetes.cri-o.cgroup2-mount-hierarchy-rw",
+          "unified-cgroup.crio.io",
+        ],
+        defaults: {},
+      },
+    },
+  },
+  "wishes_denied": {
+    sandbox: {
+      annotations: {
+        "umask.crio.io": "0",
+        "cgroup2-mount-hierarchy-rw.crio.io": "true",
+        "unified-cgroup.crio.io/ctr": "memory.high=1000",
+        "io.kubernetes.cri-o.umask": "0",
+      },
+    },
+    defaults: {
+      annotations: {
+        allowed: ["io.kubernetes.cri-o.umask/ctr", "umask", "umask.crio.io.more", ""],
+        defaults: { "io.kubernetes.cri-o.umask": "0077" },
+      },
+    },
+  },
+  "devices": {
+    nodeDevices: [
+      { containerPath: "/dev/kvm", permissions: "rwm", node: kvm, shadowsHostDevice: false },
+      { containerPath: "/dev/given", permissions: "r", node: fuse, shadowsHostDevice: true },
+    ],
+    devices: [
+      { containerPath: "/dev/given", permissions: "rw", node: fuse, shadowsHostDevice: false },
+    ],
+  },
+  "devices_privileged": {
+    ...security({ privileged: true }),
+    hostDevices: [fuse],
+    nodeDevices: [
+      { containerPath: "/dev/fuse", permissions: "r", node: kvm, shadowsHostDevice: true },
+      { containerPath: "/dev/other", permissions: "r", node: kvm, shadowsHostDevice: false },
+    ],
   },
   "seccomp_default": {
     container: {
@@ -373,13 +448,16 @@ const cases: Record<string, Changes> = {
     },
     container: { annotations: { "allowed": "container" }, labels: { app: "x" } },
     defaults: {
-      allowedAnnotations: [
-        "allowed",
-        "org.systemd.property.",
-        "org.systemd.property.ExecStart",
-        "run.oci.keep_original_groups",
-        "io.kubernetes.cri-o.Name",
-      ],
+      annotations: {
+        allowed: [
+          "allowed",
+          "org.systemd.property.",
+          "org.systemd.property.ExecStart",
+          "run.oci.keep_original_groups",
+          "io.kubernetes.cri-o.Name",
+        ],
+        defaults: { "allowed": "of the node", "of-the-node": "unasked" },
+      },
     },
   },
 };
@@ -405,9 +483,6 @@ Deno.test("there is no golden file without a case", () => {
 
 type ErrorClass = abstract new (...args: never[]) => SauropodError;
 
-const security = (context: Record<string, unknown>): Changes => ({
-  container: { linux: { securityContext: context as never } },
-});
 const resources = (limits: Record<string, unknown>): Changes => ({
   container: { linux: { resources: limits as never } },
 });

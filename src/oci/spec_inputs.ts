@@ -7,6 +7,7 @@
 import type { ImageConfig } from "../image/images.ts";
 import type { ContainerId, ImageId, SandboxId } from "../model/mod.ts";
 import type { ContainerConfig, PodSandboxConfig } from "../proto/mod.ts";
+import type { AnnotationRules } from "./pod_wishes.ts";
 import type { SpecRlimit } from "./runtime_spec.ts";
 import type { SeccompProfile } from "./seccomp.ts";
 import type { ResolvedUser } from "./user.ts";
@@ -27,8 +28,10 @@ export interface SpecInputs {
   readonly mounts: readonly ResolvedMount[];
   /** Directories for the volumes that the image declares; see `image_volumes.ts`. */
   readonly volumes: readonly BoundVolume[];
-  /** One for each device of the request and of the configuration; directories already expanded. */
+  /** One for each device of the request; directories already expanded. */
   readonly devices: readonly ResolvedDevice[];
+  /** One for each of `additional_devices` and of the pod's devices annotation, in this order. */
+  readonly nodeDevices: readonly ResolvedDevice[];
   /** The node's devices, which a privileged container gets. */
   readonly hostDevices: readonly DeviceNode[];
   readonly namespaces: SpecNamespaces;
@@ -152,8 +155,8 @@ export interface SpecDefaults {
   readonly deviceOwnershipFromSecurityContext: boolean;
   /** Least memory limit a container may have. */
   readonly minMemoryBytes: bigint;
-  /** Annotation keys of the handler that may reach the OCI runtime. */
-  readonly allowedAnnotations: readonly string[];
+  /** What pods of the handler may ask for by annotation, and what they get unasked. */
+  readonly annotations: AnnotationRules;
 }
 
 /** What is written into the specification's annotations for tools that read them. */

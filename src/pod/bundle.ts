@@ -10,10 +10,12 @@ import {
   checkedPropagation,
   completedGroup,
   completedPasswd,
+  type DeviceEntry,
   type DeviceNode,
   encodeSpec,
   imageVolumes,
   type NodeFacts,
+  parseDeviceAnnotation,
   refuseOpenFiles,
   type ResolvedDevice,
   type ResolvedMount as SpecMountSource,
@@ -25,6 +27,7 @@ import {
   type SpecFiles,
   type SpecInputs,
   userRequest,
+  wishOf,
   workingDirectory,
 } from "../oci/mod.ts";
 import {
@@ -77,8 +80,14 @@ export interface DirectoryOptions {
 export interface HostDevices {
   /** Every node below /dev, for privileged containers. */
   all(): readonly DeviceNode[];
-  /** @throws {InvalidArgumentError} naming the field: the host path is no device */
-  resolve(devices: readonly Device[]): readonly ResolvedDevice[];
+  /**
+   * @param fieldOf names the place of each in errors
+   * @throws {InvalidArgumentError} naming the field: the host path is no device
+   */
+  resolve(
+    devices: readonly Device[],
+    fieldOf: (index: number) => string,
+  ): readonly ResolvedDevice[];
 }
 
 export interface BundleOptions {
@@ -87,8 +96,10 @@ export interface BundleOptions {
   readonly devices: HostDevices;
   readonly node: NodeFacts;
   readonly defaults: (handler: string) => SpecDefaults;
-  /** `default_annotations` of a handler: for pods that lack them. */
-  readonly defaultAnnotations: (handler: string) => Readonly<Record<string, string>>;
+  /** `additional_devices`: for every container. */
+  readonly additionalDevices: readonly DeviceEntry[];
+  /** `allowed_devices`: what pods may ask for by annotation. */
+  readonly allowedDevices: readonly string[];
   /** Below it mounts come and go: a host path that contains it is never mounted privately. */
   readonly storageRoot: string;
   readonly seccomp: SeccompProfiles;
@@ -218,6 +229,22 @@ export class Bundles implements BundleWriter {
     }));
   }
 
+  #nodeDevices(
+    { config }: SandboxRecord,
+    { annotations }: SpecDefaults,
+  ): readonly ResolvedDevice[] {
+    const { devices, additionalDevices, allowedDevices } = this.#options;
+    const asked = wishOf("devices", config.annotations, annotations);
+    const field = `annotations["${asked?.key}"]`;
+    const wished = asked === undefined
+      ? []
+      : parseDeviceAnnotation(asked.value, { field, allowed: allowedDevices });
+    return [
+      ...devices.resolve(additionalDevices, () => "runtime.additional_devices"),
+      ...devices.resolve(wished, () => field),
+    ];
+  }
+
   #inputs({ creation, user, files, volumes, seccomp }: {
     readonly creation: ContainerCreation;
     readonly user: ResolvedUser;
@@ -225,7 +252,8 @@ export class Bundles implements BundleWriter {
     readonly volumes: readonly BoundVolume[];
     readonly seccomp: SpecInputs["seccomp"];
   }): SpecInputs {
-    const { layout, devices, node, defaults, defaultAnnotations } = this.#options;
+    const { layout, devices, node } = this.#options;
+    const defaults = this.#options.defaults(creation.sandbox.handler);
     const { record, sandbox, image } = creation;
     const { net, ipc, uts } = sandbox.namespaces;
     const podFiles = layout.podFiles(sandbox.id);
@@ -234,10 +262,7 @@ export class Bundles implements BundleWriter {
       containerId: record.id,
       sandboxId: sandbox.id,
       container: record.config,
-      sandbox: {
-        ...sandbox.config,
-        annotations: { ...defaultAnnotations(sandbox.handler), ...sandbox.config.annotations },
-      },
+      sandbox: sandbox.config,
       image: image.config,
       user,
       rootfs: creation.rootfs,
@@ -251,12 +276,16 @@ export class Bundles implements BundleWriter {
       },
       mounts: this.#mounts(creation.mounts),
       volumes,
-      devices: devices.resolve(record.config.devices),
+      devices: devices.resolve(
+        record.config.devices,
+        (index) => `config.devices[${index}].host_path`,
+      ),
+      nodeDevices: this.#nodeDevices(sandbox, defaults),
       hostDevices: privileged ? devices.all() : [],
       namespaces: { net, ipc, uts, pid: { kind: pidNamespaceOf(record.config, sandbox) } },
       cgroupPath: record.place.cgroupPath,
       node,
-      defaults: defaults(sandbox.handler),
+      defaults,
       seccomp,
       record: {
         name: creation.name,

@@ -6,7 +6,13 @@
 import { FailedPreconditionError, InvalidArgumentError } from "../errors/mod.ts";
 import { type Clock, newSandboxId, type SandboxId } from "../model/mod.ts";
 import { ATTACHMENT_KIND, type Networks } from "../network/mod.ts";
-import { podHostname, podSysctls } from "../oci/mod.ts";
+import {
+  type AnnotationRules,
+  podHostname,
+  podSysctls,
+  refuseActingAnnotations,
+  shmSizeWish,
+} from "../oci/mod.ts";
 import {
   NamespaceMode,
   type PodSandboxConfig,
@@ -52,7 +58,9 @@ export interface SandboxSettings {
   readonly defaultCgroupParent: string;
   /** `default_sysctls`: `key=value`. */
   readonly defaultSysctls: readonly string[];
+  /** Size of /dev/shm of pods that ask for no other. */
   readonly shmBytes: bigint;
+  readonly annotationRules: (handler: string) => AnnotationRules;
   /** Host name of pods on the host's network. */
   readonly nodeName: string;
 }
@@ -169,6 +177,8 @@ export class Sandboxes implements SandboxService {
     assertSpace();
     const { config, runtimeHandler } = request;
     const handler = runtime.resolveHandler(runtimeHandler);
+    const rules = settings.annotationRules(handler);
+    refuseActingAnnotations(config.annotations, rules);
     const namespaces = namespacesFor(id, config, layout);
     const hostNetwork = namespaces.net.kind === "host";
     const { sysctls, warnings } = podSysctls({
@@ -202,7 +212,7 @@ export class Sandboxes implements SandboxService {
         ? { chosen: networks.choose(), request: attachRequest(record, namespaces.net.path) }
         : undefined,
       sysctls,
-      shmBytes: settings.shmBytes,
+      shmBytes: shmSizeWish(config.annotations, rules) ?? settings.shmBytes,
       attachment: undefined,
     };
   }

@@ -90,6 +90,7 @@ class House implements AsyncDisposable {
         defaultCgroupParent: "/pods",
         defaultSysctls: [],
         shmBytes: 1n,
+        annotationRules: () => ({ allowed: [], defaults: {} }),
         nodeName: "node",
       },
       clock: new SystemClock(),

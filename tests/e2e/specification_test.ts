@@ -28,17 +28,41 @@ const test = onWorkbench({
   },
   prepare: (node) =>
     configure(node, {
-      "sauropod.runtime": ['timezone = "Asia/Tokyo"'],
+      "sauropod.runtime": [
+        'timezone = "Asia/Tokyo"',
+        'additional_devices = ["/dev/null:/dev/extra:rw"]',
+        'allowed_devices = ["/dev/full"]',
+        "device_ownership_from_security_context = true",
+      ],
       "sauropod.image": ['image_volumes = "bind"'],
-    }),
+      "sauropod.runtime.runtimes.runc": [
+        'default_annotations = { "umask.crio.io" = "0013" }',
+        `allowed_annotations = ${
+          JSON.stringify([
+            "umask.crio.io",
+            "io.kubernetes.cri-o.umask",
+            "io.kubernetes.cri-o.ShmSize",
+            "devices.crio.io",
+            "unified-cgroup.crio.io",
+            "io.kubernetes.cri-o.userns-mode",
+          ])
+        }`,
+      ],
+    }, { strict: "runc" }),
 });
 
-/** Adds lines to tables of the node's configuration. */
+/** Adds lines to tables of the node's configuration, and copies of handlers as they were. */
 async function configure(
   node: TestNode,
   lines: Readonly<Record<string, readonly string[]>>,
+  copies: Readonly<Record<string, string>>,
 ): Promise<void> {
   let text = await Deno.readTextFile(node.configPath);
+  for (const [copy, handler] of Object.entries(copies)) {
+    const table = `[sauropod.runtime.runtimes.${handler}]\n`;
+    const body = text.slice(text.indexOf(table) + table.length).split("\n\n")[0];
+    text += `\n[sauropod.runtime.runtimes.${copy}]\n${body}\n`;
+  }
   for (const [table, added] of Object.entries(lines)) {
     assert.ok(text.includes(`[${table}]\n`), table);
     text = text.replace(`[${table}]\n`, `[${table}]\n${added.join("\n")}\n`);
@@ -163,6 +187,90 @@ test("volumes of an image are empty folders of the container's own, its user's, 
   assert.equal(await one.sh("cat /data/file"), "kept");
   await bench.runtime.removeContainer({ containerId: one.id });
   assert.throws(() => Deno.statSync(files), Deno.errors.NotFound);
+});
+
+const ASKED = {
+  "io.kubernetes.cri-o.umask": "0027",
+  "io.kubernetes.cri-o.ShmSize": "3Mi",
+  "devices.crio.io": "/dev/full:/dev/asked:r",
+};
+
+test("what a pod may ask for by annotation it gets, by both generations of names", async (bench) => {
+  const script =
+    "exec 2>&1; umask; df -k /dev/shm | tail -n1 | tr -s ' ' | cut -d' ' -f2; cd /dev; " +
+    "stat -c '%n %t:%T' extra; stat -c '%n %t:%T' asked || true";
+  assert.equal(
+    await bench.output(script, { pod: { annotations: ASKED } }),
+    "0027\n3072\nextra 1:3\nasked 1:7",
+  );
+  const both = { ...ASKED, "umask.crio.io": "0002" };
+  assert.match(await bench.output(script, { pod: { annotations: both } }), /^0002\n/, "new wins");
+  // Of the handler's own defaults, and of a handler that allows nothing.
+  assert.match(await bench.output(script), /^0013\n65536\nextra 1:3\nstat: /);
+  const denied = await bench.output(script, { pod: { annotations: both }, handler: "strict" });
+  assert.match(denied, /^0022\n65536\nextra 1:3\nstat: /);
+});
+
+test("a name beside an allowed one is no allowed one (CVE-2023-6476)", async (bench) => {
+  const annotations = {
+    "umask.crio.io.x": "0",
+    "umask.crio.io/main": "0",
+    "Umask.crio.io": "0",
+    "umask": "0",
+    "io.kubernetes.cri-o.ShmSize/main": "1Mi",
+    "shm-size.crio.io": "1Mi",
+    "io.kubernetes.cri-o.Devices": "/dev/full:/dev/asked",
+  };
+  const container = await bench.pod({
+    pod: { annotations },
+    container: { annotations },
+    script:
+      "exec 2>&1; umask; df -k /dev/shm | tail -n1 | tr -s ' ' | cut -d' ' -f2; ls -d /dev/asked",
+  });
+  await container.ended();
+  assert.deepEqual(
+    (await container.log()).map(({ text }) => text),
+    ["0013", "65536", "ls: /dev/asked: No such file or directory"],
+  );
+  const { runtimeSpec } = await container.info();
+  const forwarded = Object.keys(runtimeSpec["annotations"] as object)
+    .filter((key) => Object.hasOwn(annotations, key) && key !== "umask.crio.io/main");
+  assert.deepEqual(forwarded, []);
+});
+
+test("an annotation that cannot be honoured is refused by name, and nothing is made", async (bench) => {
+  const sandbox = (annotations: Record<string, string>) => bench.sandbox({ pod: { annotations } });
+  const early: [Record<string, string>, "INVALID_ARGUMENT" | "UNIMPLEMENTED"][] = [
+    [{ "io.kubernetes.cri-o.ShmSize": "0" }, "INVALID_ARGUMENT"],
+    [{ "io.kubernetes.cri-o.ShmSize": "64MiB,mode=0777" }, "INVALID_ARGUMENT"],
+    [{ "io.kubernetes.cri-o.userns-mode": "auto" }, "UNIMPLEMENTED"],
+  ];
+  for (const [annotations, code] of early) {
+    await refused(sandbox(annotations), code, Object.keys(annotations)[0] ?? "");
+  }
+  const late: [Record<string, string>, "INVALID_ARGUMENT" | "FAILED_PRECONDITION"][] = [
+    [{ "umask.crio.io": "0o22" }, "INVALID_ARGUMENT"],
+    [{ "umask.crio.io": "00022" }, "INVALID_ARGUMENT"],
+    [{ "devices.crio.io": "/dev/mem" }, "INVALID_ARGUMENT"],
+    [{ "devices.crio.io": "/dev/full,/dev/../dev/mem:/dev/full" }, "INVALID_ARGUMENT"],
+    [{ "devices.crio.io": "/dev/full:/etc/full" }, "INVALID_ARGUMENT"],
+    [{ "devices.crio.io": "/dev/full:/dev/../etc/full" }, "INVALID_ARGUMENT"],
+    // The node of the tests has cgroup version 1.
+    [{ "unified-cgroup.crio.io/main": "memory.high=1" }, "FAILED_PRECONDITION"],
+  ];
+  for (const [annotations, code] of late) {
+    const made = await sandbox(annotations);
+    await refused(bench.created(made), code, Object.keys(annotations)[0] ?? "");
+  }
+  assert.deepEqual((await bench.runtime.listContainers({})).containers, []);
+});
+
+test("a device belongs to the user of the security context, as far as it states one", async (bench) => {
+  const devices = [{ hostPath: "/dev/full", containerPath: "/dev/mine", permissions: "r" }];
+  const seen = await bench.output("stat -c '%u:%g' /dev/mine", {
+    container: { devices, linux: { securityContext: { runAsUser: { value: 1000n } } } },
+  });
+  assert.equal(seen, "1000:0");
 });
 
 test("the kubelet's termination message: a file of the host, else the tail of the log", async (bench) => {

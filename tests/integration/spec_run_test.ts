@@ -117,6 +117,7 @@ class Place implements AsyncDisposable {
       mounts: options.mounts ?? [],
       volumes: [],
       devices: options.devices ?? [],
+      nodeDevices: [],
       hostDevices: options.hostDevices ?? [],
       namespaces: {
         net: pinned(pins.net),
@@ -148,7 +149,7 @@ class Place implements AsyncDisposable {
         privilegedWithoutHostDevices: false,
         deviceOwnershipFromSecurityContext: false,
         minMemoryBytes: 1n << 20n,
-        allowedAnnotations: [],
+        annotations: { allowed: [], defaults: {} },
         ...options.defaults,
       },
       seccomp: options.runtimeDefault === undefined

@@ -240,6 +240,7 @@ func (s *session) containerLife() {
 			"%v", found)
 	}
 	s.exec()
+	s.unbuilt()
 	s.logs()
 	s.expectCode("RemoveImage of an image in use", codes.FailedPrecondition,
 		s.images.RemoveImage(s.ctx, &runtimeapi.ImageSpec{Image: s.imageID}))

@@ -240,6 +240,7 @@ func (s *session) containerLife() {
 			"%v", found)
 	}
 	s.exec()
+	s.resources()
 	s.unbuilt()
 	s.logs()
 	s.expectCode("RemoveImage of an image in use", codes.FailedPrecondition,
@@ -260,6 +261,22 @@ func (s *session) expectState(name string, want runtimeapi.ContainerState) {
 	s.tap.check("ContainerStatus: "+name, err,
 		got.GetState() == want && got.GetImageId() == s.imageID && got.GetMetadata().GetName() == "main" &&
 			got.GetLogPath() == filepath.Join(s.opts.logDirectory, "main/0.log"), "%v", got)
+}
+
+func (s *session) resources() {
+	const limit = 64 << 20
+	s.tap.check("UpdateContainerResources", s.runtime.UpdateContainerResources(s.ctx, s.container,
+		&runtimeapi.ContainerResources{
+			Linux: &runtimeapi.LinuxContainerResources{CpuShares: 512, MemoryLimitInBytes: limit},
+		}), true, "")
+	answer, err := s.runtime.ContainerStatus(s.ctx, s.container, false)
+	got := answer.GetStatus().GetResources().GetLinux()
+	s.tap.check("ContainerStatus has the resources that were changed", err,
+		got.GetCpuShares() == 512 && got.GetMemoryLimitInBytes() == limit, "%v", got)
+	s.expectCode("UpdateContainerResources of a container that is not there", codes.NotFound,
+		s.runtime.UpdateContainerResources(s.ctx, "0000000000000000", &runtimeapi.ContainerResources{
+			Linux: &runtimeapi.LinuxContainerResources{CpuShares: 512},
+		}))
 }
 
 func (s *session) exec() {

@@ -29,11 +29,6 @@ func (s *session) unbuilt() {
 			})
 			return err
 		}},
-		{"UpdateContainerResources", func() error {
-			return s.runtime.UpdateContainerResources(ctx, container, &runtimeapi.ContainerResources{
-				Linux: &runtimeapi.LinuxContainerResources{CpuShares: 512},
-			})
-		}},
 		{"UpdatePodSandboxResources", func() error {
 			_, err := s.runtime.UpdatePodSandboxResources(ctx, &runtimeapi.UpdatePodSandboxResourcesRequest{
 				PodSandboxId: pod,

@@ -163,6 +163,7 @@ export function openPods(
         seccomp: options.seccomp,
         imageVolumes: configuration.image.image_volumes as ImageVolumes,
         timeZone: timeZoneFile(configuration.runtime.timezone),
+        log,
       }),
       logs: new ContainerLogs(layout),
       runtime,

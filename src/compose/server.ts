@@ -142,7 +142,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
         runtime.handlers().some((handler) => handler.isDefault && handler.recursiveReadOnlyMounts),
       ),
       removeLarge,
-      seccomp: await seccompProfiles(configuration.runtime.seccomp_profile),
+      seccomp: await seccompProfiles(configuration.runtime),
       clock,
       log,
     }, opened),

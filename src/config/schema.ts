@@ -351,17 +351,15 @@ export const RUNTIME = {
     env: ["CONTAINER_SECCOMP_PROFILE"],
     reload: "sighup",
   }),
-  privileged_seccomp_profile: refused(
-    "privileged containers run without seccomp",
-    text({
-      default: "",
-      meaning: "Seccomp profile of privileged containers.",
-      check: absoluteOrEmpty,
-      flags: ["privileged-seccomp-profile"],
-      env: ["CONTAINER_PRIVILEGED_SECCOMP_PROFILE"],
-      reload: "sighup",
-    }),
-  ),
+  privileged_seccomp_profile: text({
+    default: "",
+    meaning: "Seccomp profile of privileged containers.",
+    allowed: "absolute path of an existing file; empty for none",
+    check: absoluteOrEmpty,
+    flags: ["privileged-seccomp-profile"],
+    env: ["CONTAINER_PRIVILEGED_SECCOMP_PROFILE"],
+    reload: "sighup",
+  }),
   apparmor_profile: refused(
     "AppArmor profiles are not built",
     text({
@@ -854,15 +852,13 @@ export const HANDLER = {
       reload: "sighup",
     }),
   ),
-  seccomp_profile: refused(
-    "seccomp profiles from a file are not built",
-    text({
-      default: "",
-      meaning: "Seccomp profile of containers of this handler that ask for RuntimeDefault.",
-      check: absoluteOrEmpty,
-      reload: "sighup",
-    }),
-  ),
+  seccomp_profile: text({
+    default: "",
+    meaning: "Seccomp profile of containers of this handler that ask for RuntimeDefault.",
+    allowed: "absolute path of an existing file; empty for what the table above says",
+    check: absoluteOrEmpty,
+    reload: "sighup",
+  }),
   container_create_timeout: integer({
     default: 240,
     meaning: "Seconds that creating a container may take.",

@@ -2,7 +2,7 @@
 import { UnimplementedError } from "../errors/mod.ts";
 import type { AnnotationRules } from "./pod_wishes.ts";
 import type { SpecInputs } from "./spec_inputs.ts";
-import { seccompRequest } from "./seccomp_request.ts";
+import { effectiveSeccomp } from "./seccomp_request.ts";
 
 const PREFIX = "io.kubernetes.cri-o.";
 
@@ -96,7 +96,10 @@ export function forwardedAnnotations(
 
 function recordAnnotations(inputs: SpecInputs): Record<string, string> {
   const { container, record, files } = inputs;
-  const seccomp = seccompRequest(container.linux?.securityContext);
+  const seccomp = effectiveSeccomp(
+    container.linux?.securityContext,
+    inputs.seccomp.privileged,
+  );
   const entries: Record<string, string> = {
     Annotations: JSON.stringify(container.annotations),
     ContainerID: inputs.containerId,

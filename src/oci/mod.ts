@@ -25,7 +25,7 @@ export {
   parseSeccompProfile,
   type SeccompProfile,
 } from "./seccomp.ts";
-export { type SeccompRequest, seccompRequest } from "./seccomp_request.ts";
+export { type FileProfile, type SeccompRequest, seccompRequest } from "./seccomp_request.ts";
 export { sharesOfWeight } from "./cpu_weight.ts";
 export {
   buildResourceUpdate,
@@ -34,6 +34,7 @@ export {
 } from "./resource_update.ts";
 export { stopSignalOf } from "./signals.ts";
 export { buildSpec } from "./spec_builder.ts";
+export { specWarnings } from "./spec_warnings.ts";
 export type {
   BoundVolume,
   DeviceNode,

@@ -2,15 +2,23 @@
 import { InvalidArgumentError, shown } from "../errors/mod.ts";
 import { type LinuxContainerSecurityContext, SecurityProfile_ProfileType } from "../proto/mod.ts";
 
+import type { SeccompProfile } from "./seccomp.ts";
+
 export type SeccompRequest =
   | { readonly kind: "unstated" | "unconfined" | "runtime-default" }
   /** The caller reads and parses the file. */
   | { readonly kind: "localhost"; readonly path: string };
 
+/** A profile of a file of the node. */
+export interface FileProfile {
+  readonly path: string;
+  readonly profile: SeccompProfile;
+}
+
 const FIELD = "config.linux.security_context.seccomp";
 
 /**
- * The structured field, else the deprecated text; a privileged container is always unconfined.
+ * The structured field, else the deprecated text; a privileged container asks for none.
  *
  * @throws {InvalidArgumentError} an unknown type, or a Localhost profile without an absolute path
  */
@@ -42,6 +50,19 @@ export function seccompRequest(
   if (text === "unconfined") return { kind: "unconfined" };
   if (text === "runtime/default" || text === "docker/default") return { kind: "runtime-default" };
   return localhost(text.replace(/^localhost\//, ""), `${FIELD}_profile_path`);
+}
+
+/**
+ * The profile that counts: for a privileged container that of `privileged_seccomp_profile`, if one is
+ * configured, whatever the request says.
+ */
+export function effectiveSeccomp(
+  security: LinuxContainerSecurityContext | undefined,
+  privileged: FileProfile | undefined,
+): SeccompRequest {
+  return security?.privileged && privileged !== undefined
+    ? { kind: "localhost", path: privileged.path }
+    : seccompRequest(security);
 }
 
 function localhost(path: string, field: string): SeccompRequest {

@@ -14,7 +14,7 @@ import { buildProcess } from "./process.ts";
 import { unifiedWish } from "./pod_wishes.ts";
 import type { RuntimeSpec } from "./runtime_spec.ts";
 import { buildSeccomp } from "./seccomp.ts";
-import { seccompRequest } from "./seccomp_request.ts";
+import { effectiveSeccomp } from "./seccomp_request.ts";
 import type { SpecInputs } from "./spec_inputs.ts";
 import { refuseUnimplemented } from "./unimplemented.ts";
 
@@ -34,10 +34,10 @@ export function buildSpec(inputs: SpecInputs): RuntimeSpec {
   const { mounts, rootfsPropagation } = buildMounts(inputs);
   const { devices, rules } = buildDevices(inputs);
   const seccomp = buildSeccomp({
-    request: seccompRequest(security),
+    request: effectiveSeccomp(security, inputs.seccomp.privileged),
     available: node.seccomp,
     runtimeDefault: inputs.seccomp.runtimeDefault,
-    localhost: inputs.seccomp.localhost,
+    localhost: security?.privileged ? inputs.seccomp.privileged?.profile : inputs.seccomp.localhost,
     architecture: node.architecture,
     capabilities: process.capabilities.bounding,
   });

@@ -22,6 +22,7 @@ import { CAPABILITIES } from "../sys/mod.ts";
 import { decodeSpec, encodeSpec, specInteger } from "./runtime_spec.ts";
 import { builtinProfile, type SeccompProfile } from "./seccomp.ts";
 import { buildSpec } from "./spec_builder.ts";
+import { specWarnings } from "./spec_warnings.ts";
 import type { NodeFacts, SpecDefaults, SpecInputs } from "./spec_inputs.ts";
 
 const image: ImageConfig = {
@@ -244,6 +245,30 @@ const cases: Record<string, Changes> = {
     },
     node: { cgroupVersion: 1, hugetlb: false, pidsController: false },
   },
+  "resources_v1_full": {
+    container: {
+      linux: {
+        resources: {
+          cpuShares: 2n,
+          cpuQuota: 200000n,
+          cpuPeriod: 100000n,
+          cpusetCpus: "0",
+          cpusetMems: "0-1",
+          memoryLimitInBytes: 64n << 20n,
+          hugepageLimits: [{ pageSize: "2MB", limit: 4n << 20n }, { pageSize: "1GB", limit: 0n }],
+        },
+      },
+    },
+    node: { cgroupVersion: 1 },
+    defaults: { pidsLimit: 1024 },
+  },
+  "resources_v2_swap": {
+    container: {
+      linux: {
+        resources: { memoryLimitInBytes: 64n << 20n, memorySwapLimitInBytes: 96n << 20n },
+      },
+    },
+  },
   "resources_without_swap_accounting": {
     container: { linux: { resources: { memoryLimitInBytes: 64n << 20n } } },
     node: { swapAccounting: false },
@@ -420,6 +445,21 @@ const cases: Record<string, Changes> = {
       },
     },
     seccomp: { localhost: profile },
+  },
+  "seccomp_of_the_privileged": {
+    ...security({
+      privileged: true,
+      seccomp: { profileType: SecurityProfile_ProfileType.RuntimeDefault },
+    }),
+    seccomp: { runtimeDefault: profile, privileged: { path: "/etc/privileged.json", profile } },
+  },
+  "seccomp_unconfined": security({
+    seccompProfilePath: "unconfined",
+    apparmorProfile: "unconfined",
+  }),
+  "apparmor_localhost": {
+    ...security({ apparmorProfile: "localhost/mine" }),
+    node: { appArmor: { defaultProfile: null } },
   },
   "environment_and_command": {
     container: {
@@ -825,4 +865,42 @@ Deno.test("integers beyond 2^53 keep their value from the request to the file an
   const text = encodeSpec(buildSpec(inputs(resources({ memoryLimitInBytes: limit }))));
   assert.ok(text.includes(`"limit":${limit}`));
   assert.equal(encodeSpec(decodeSpec(text)), text);
+});
+
+Deno.test("what the node cannot give and a container can do without is left out with a reason", () => {
+  const changes: Changes = {
+    container: {
+      linux: {
+        resources: {
+          memoryLimitInBytes: 64n << 20n,
+          memorySwapLimitInBytes: 65n << 20n,
+          hugepageLimits: [{ pageSize: "2MB", limit: 0n }],
+          oomScoreAdj: -999n,
+        },
+        securityContext: {
+          seccomp: { profileType: SecurityProfile_ProfileType.RuntimeDefault },
+          capabilities: { addCapabilities: ["sys_admin"] },
+          noNewPrivs: true,
+        },
+      },
+    },
+    defaults: { pidsLimit: 10 },
+  };
+  const poor = { hugetlb: false, swapAccounting: false, pidsController: false, seccomp: false };
+  const named = (warnings: string[]) => warnings.map((text) => text.split(" ")[0]);
+  assert.deepEqual(named(specWarnings(inputs({ ...changes, node: poor }))), [
+    "hugepage_limits",
+    "memory_swap_limit_in_bytes",
+    "pids_limit",
+    "seccomp",
+    "oom_score_adj",
+    "no_new_privs",
+  ]);
+  const { linux } = buildSpec(inputs({ ...changes, node: poor }));
+  assert.deepEqual(linux.resources, {
+    devices: [{ allow: false, access: "rwm" }],
+    memory: { limit: 64 << 20 },
+  });
+  assert.deepEqual(named(specWarnings(inputs(changes))), ["oom_score_adj", "no_new_privs"]);
+  assert.deepEqual(specWarnings(inputs({})), []);
 });

@@ -10,6 +10,7 @@ import type { ContainerConfig, PodSandboxConfig } from "../proto/mod.ts";
 import type { AnnotationRules } from "./pod_wishes.ts";
 import type { SpecRlimit } from "./runtime_spec.ts";
 import type { SeccompProfile } from "./seccomp.ts";
+import type { FileProfile } from "./seccomp_request.ts";
 import type { ResolvedUser } from "./user.ts";
 
 export interface SpecInputs {
@@ -45,6 +46,8 @@ export interface SpecInputs {
     readonly runtimeDefault?: SeccompProfile;
     /** Content of the file that a Localhost profile names. */
     readonly localhost?: SeccompProfile;
+    /** `privileged_seccomp_profile`: of privileged containers. */
+    readonly privileged?: FileProfile;
   };
   readonly record: SpecRecord;
 }

@@ -13,6 +13,7 @@ import {
   type DeviceEntry,
   type DeviceNode,
   encodeSpec,
+  type FileProfile,
   imageVolumes,
   type NodeFacts,
   parseDeviceAnnotation,
@@ -26,6 +27,7 @@ import {
   type SpecDefaults,
   type SpecFiles,
   type SpecInputs,
+  specWarnings,
   userRequest,
   wishOf,
   workingDirectory,
@@ -36,6 +38,7 @@ import {
   MountPropagation,
   NamespaceMode,
 } from "../proto/mod.ts";
+import type { Logger } from "../telemetry/mod.ts";
 import type { ContainerUser } from "./container.ts";
 import type { BundleWriter, ContainerCreation } from "./container_create.ts";
 import type { ResolvedMount } from "./host_paths.ts";
@@ -106,6 +109,7 @@ export interface BundleOptions {
   readonly imageVolumes: ImageVolumes;
   /** Content for /etc/localtime, undefined to leave the image's own. */
   readonly timeZone: () => Promise<Uint8Array | undefined>;
+  readonly log: Logger;
 }
 
 /**
@@ -116,8 +120,10 @@ export type ImageVolumes = "mkdir" | "bind" | "ignore";
 
 /** Seccomp profiles from files. */
 export interface SeccompProfiles {
-  /** For RuntimeDefault; undefined for the one built in. */
-  readonly runtimeDefault: SeccompProfile | undefined;
+  /** A handler's for RuntimeDefault; undefined for the one built in. */
+  runtimeDefault(handler: string): SeccompProfile | undefined;
+  /** For privileged containers, which have none without it. */
+  readonly privileged: FileProfile | undefined;
   /** @throws {FailedPreconditionError} the file is missing or no profile */
   load(path: string): Promise<SeccompProfile>;
 }
@@ -154,7 +160,9 @@ export class Bundles implements BundleWriter {
       containerenv: new Uint8Array(),
     });
     const seccomp = await this.#seccomp(creation);
-    const spec = buildSpec(this.#inputs({ creation, user, files, volumes, seccomp }));
+    const inputs = this.#inputs({ creation, user, files, volumes, seccomp });
+    const spec = buildSpec(inputs);
+    for (const warning of specWarnings(inputs)) this.#options.log.warn(warning, { id: record.id });
     await Deno.writeTextFile(`${record.place.bundle}/config.json`, encodeSpec(spec), {
       mode: 0o600,
     });
@@ -201,12 +209,14 @@ export class Bundles implements BundleWriter {
     return written;
   }
 
-  async #seccomp({ record }: ContainerCreation): Promise<SpecInputs["seccomp"]> {
-    const { runtimeDefault, load } = this.#options.seccomp;
+  async #seccomp({ record, sandbox }: ContainerCreation): Promise<SpecInputs["seccomp"]> {
+    const { seccomp } = this.#options;
+    const runtimeDefault = seccomp.runtimeDefault(sandbox.handler);
     const request = seccompRequest(record.config.linux?.securityContext);
     return {
       ...(runtimeDefault === undefined ? {} : { runtimeDefault }),
-      ...(request.kind === "localhost" ? { localhost: await load(request.path) } : {}),
+      ...(seccomp.privileged === undefined ? {} : { privileged: seccomp.privileged }),
+      ...(request.kind === "localhost" ? { localhost: await seccomp.load(request.path) } : {}),
     };
   }
 

@@ -26,13 +26,21 @@ const test = onWorkbench({
         },
       }),
   },
-  prepare: (node) =>
-    configure(node, {
+  prepare: async (node) => {
+    // Each lets one system call fail with a number that tells which profile is in force.
+    for (const [name, errnoRet] of Object.entries(PROFILES)) {
+      const rule = { names: ["sethostname"], action: "SCMP_ACT_ERRNO", errnoRet };
+      const profile = { defaultAction: "SCMP_ACT_ALLOW", syscalls: [rule] };
+      await Deno.writeTextFile(`${node.directory}/${name}.json`, JSON.stringify(profile));
+    }
+    await configure(node, {
       "sauropod.runtime": [
         'timezone = "Asia/Tokyo"',
         'additional_devices = ["/dev/null:/dev/extra:rw"]',
         'allowed_devices = ["/dev/full"]',
         "device_ownership_from_security_context = true",
+        `seccomp_profile = "${node.directory}/common.json"`,
+        `privileged_seccomp_profile = "${node.directory}/privileged.json"`,
       ],
       "sauropod.image": ['image_volumes = "bind"'],
       "sauropod.runtime.runtimes.runc": [
@@ -48,8 +56,14 @@ const test = onWorkbench({
           ])
         }`,
       ],
-    }, { strict: "runc" }),
+    }, { strict: "runc" });
+    const strict = `seccomp_profile = "${node.directory}/handler.json"\n`;
+    await Deno.writeTextFile(node.configPath, strict, { append: true });
+  },
 });
+
+/** ENOENT, EIO, EBUSY and EXDEV, as busybox tells them. */
+const PROFILES = { common: 2, handler: 5, privileged: 16, localhost: 18 };
 
 /** Adds lines to tables of the node's configuration, and copies of handlers as they were. */
 async function configure(
@@ -271,6 +285,47 @@ test("a device belongs to the user of the security context, as far as it states 
     container: { devices, linux: { securityContext: { runAsUser: { value: 1000n } } } },
   });
   assert.equal(seen, "1000:0");
+});
+
+test("seccomp: the handler's profile, the node's, one by its path, that of the privileged, none", async (bench) => {
+  const path = `${bench.node.directory}/localhost.json`;
+  const privileged = { privileged: true };
+  const cases: [string, object, RegExp, string?][] = [
+    ["the node's default", { seccomp: { profileType: 0 } }, /No such file/],
+    ["the handler's default", { seccomp: { profileType: 0 } }, /(?:I|Input)\/(?:O|output) error/, "strict"],
+    ["the default by its old name", { seccompProfilePath: "runtime/default" }, /No such file/],
+    ["a file", { seccomp: { profileType: 2, localhostRef: path } }, /Invalid cross-device/],
+    ["a file by its old name", { seccompProfilePath: `localhost/${path}` }, /Invalid cross-device/],
+    ["none", { seccomp: { profileType: 1 } }, /^0$/],
+    ["nothing said", {}, /^0$/],
+    ["privileged", { ...privileged, seccomp: { profileType: 1 } }, /busy/],
+  ];
+  for (const [what, context, seen, handler] of cases) {
+    const output = await bench.output(
+      "hostname same 2>&1 && grep -o 'Seccomp:.*' /proc/self/status | cut -f2 || true",
+      {
+        pod: { linux: { securityContext: "privileged" in context ? privileged : {} } },
+        container: {
+          linux: {
+            securityContext: {
+              ...context,
+              capabilities: { addCapabilities: ["SYS_ADMIN"] },
+            } as never,
+          },
+        },
+        ...(handler === undefined ? {} : { handler }),
+      },
+    );
+    assert.match(output, seen, `${what}: ${output}`);
+  }
+  const sandbox = await bench.sandbox();
+  for (const [localhostRef, content] of [["gone", undefined], ["bad", "{"]] as const) {
+    const file = `${bench.node.directory}/${localhostRef}.json`;
+    if (content !== undefined) Deno.writeTextFileSync(file, content);
+    const securityContext = { seccomp: { profileType: 2 as const, localhostRef: file } };
+    const made = bench.created(sandbox, { container: { linux: { securityContext } } });
+    await refused(made, "FAILED_PRECONDITION", file);
+  }
 });
 
 test("the kubelet's termination message: a file of the host, else the tail of the log", async (bench) => {

@@ -95,6 +95,7 @@ async function measure(root: string, layers: readonly Layer[], port: number): Pr
     bootId: "bench",
     rebuild: false,
     log: silentLogger,
+    whiteouts: "overlay",
   });
   // The peak of this round alone.
   await Deno.writeTextFile("/proc/self/clear_refs", "5");

@@ -13,13 +13,13 @@ import type { PodRegistry } from "../pod/mod.ts";
 import type { Journal, SpaceReserve } from "../state/mod.ts";
 import {
   createLayerStore,
-  createOverlaySnapshots,
   layerDirectoryType,
   LayerPaths,
   snapshotDirectoryType,
   snapshotLayer,
   snapshotMountType,
   type Snapshots,
+  storageDriver,
   StorageWorkers,
 } from "../storage/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
@@ -55,6 +55,7 @@ export async function openImages(options: ImagesOptions): Promise<ServerImages> 
   if (rebuild) logOrigin("images", origin, log);
   const { runner: steps } = record.imageSteps;
   const { bootId } = machine.processes;
+  const driver = storageDriver(configuration.base.storage_driver);
   record.imageTypes.register(layerDirectoryType(new LayerPaths(paths.root), workers));
   record.imageTypes.register(imageDirectoryType(paths.root, images));
   const layers = await createLayerStore({
@@ -66,8 +67,9 @@ export async function openImages(options: ImagesOptions): Promise<ServerImages> 
     bootId,
     rebuild,
     log,
+    whiteouts: driver.whiteouts,
   });
-  const snapshots = await createOverlaySnapshots({
+  const snapshots = await driver.open({
     root: paths.root,
     runRoot: paths.runRoot,
     layers,

@@ -70,9 +70,9 @@ export const BASE = {
   storage_driver: text({
     default: "overlay",
     meaning: "How layers become a root file system.",
-    allowed: "overlay; empty means overlay",
+    allowed: "overlay, or vfs, which copies; empty means overlay",
     refuses: (driver) =>
-      driver === "overlay" || driver === "" ? undefined : "only the overlay driver is built",
+      ["overlay", "vfs", ""].includes(driver) ? undefined : "only overlay and vfs are built",
     flags: ["storage-driver"],
     env: ["CONTAINER_STORAGE_DRIVER"],
   }),

@@ -16,11 +16,14 @@ import {
 import type { LayerRoot } from "./layer_writer.ts";
 import type { LayerRecord } from "./layers.ts";
 import type { TreeManifest } from "./tree_manifest.ts";
+import type { WhiteoutFormName } from "./whiteout_form.ts";
 
 /** What the store keeps of a layer beyond what others see. */
 export interface StoredLayer {
   readonly record: LayerRecord;
   readonly root: LayerRoot;
+  /** How its whiteouts lie on disk: only a driver that knows the form can use the layer. */
+  readonly whiteouts: WhiteoutFormName;
   /** What the tree looked like when it was complete. */
   readonly manifest: Pick<TreeManifest, "entries" | "listing">;
   /** Boot during which it was unpacked or last verified; empty if unknown. */
@@ -28,7 +31,7 @@ export interface StoredLayer {
 }
 
 export function encodeLayer(layer: StoredLayer): JsonObject {
-  const { record, root, manifest, bootId } = layer;
+  const { record, root, whiteouts, manifest, bootId } = layer;
   return {
     diffId: record.diffId,
     parent: record.parent,
@@ -39,6 +42,7 @@ export function encodeLayer(layer: StoredLayer): JsonObject {
     durable: record.durable,
     rootOpaque: root.opaque,
     rootDescribed: root.described,
+    whiteouts,
     entries: manifest.entries,
     listing: manifest.listing,
     bootId,
@@ -60,6 +64,7 @@ export function decodeLayer(chainId: ChainId, value: JsonObject): StoredLayer {
       durable: read.flag("durable"),
     },
     root: { opaque: read.flag("rootOpaque"), described: read.flag("rootDescribed") },
+    whiteouts: read.whiteouts("whiteouts"),
     manifest: { entries: read.count("entries"), listing: read.digest("listing") },
     bootId: typeof value.bootId === "string" ? value.bootId : "",
   };
@@ -96,6 +101,12 @@ class FieldReader {
   flag(field: string): boolean {
     const value = this.#value[field];
     return typeof value === "boolean" ? value : this.#fail(field, value);
+  }
+
+  whiteouts(field: string): WhiteoutFormName {
+    // Records of before there was a choice have none.
+    const value = this.#value[field] ?? "overlay";
+    return value === "overlay" || value === "archive" ? value : this.#fail(field, value);
   }
 
   #fail(field: string, value: JsonValue | undefined): never {

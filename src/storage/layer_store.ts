@@ -9,7 +9,12 @@
  * ```
  * @module
  */
-import { CancelledError, errorMessage, InternalError } from "../errors/mod.ts";
+import {
+  CancelledError,
+  errorMessage,
+  FailedPreconditionError,
+  InternalError,
+} from "../errors/mod.ts";
 import type { ChainId } from "../model/mod.ts";
 import {
   decodeRecord,
@@ -28,6 +33,7 @@ import { DEFAULT_UNPACK_LIMITS, type UnpackLimits } from "./limits.ts";
 import { SharedWork } from "./shared_work.ts";
 import type { StorageWorkers } from "./storage_workers.ts";
 import type { UnpackReply } from "./unpacking.ts";
+import type { WhiteoutFormName } from "./whiteout_form.ts";
 
 export interface LayerStoreOptions {
   /** Directory of the runtime's lasting state; layers lie below it. */
@@ -42,6 +48,8 @@ export interface LayerStoreOptions {
   readonly rebuild: boolean;
   readonly log: Logger;
   readonly limits?: UnpackLimits;
+  /** The form that the storage driver uses. */
+  readonly whiteouts: WhiteoutFormName;
 }
 
 /** What a storage driver needs of the layers. */
@@ -75,6 +83,8 @@ interface ApplyContext {
 /**
  * Opens the store: finishes what a crash left half done and, after an unclean boot, verifies the layers
  * that were not durable; what differs is dropped, to be fetched again.
+ *
+ * @throws {FailedPreconditionError} the layers on disk were made for another storage driver
  */
 export async function createLayerStore(
   options: LayerStoreOptions,
@@ -176,6 +186,7 @@ class DiskLayerStore implements LayerStore, LayerStack {
     await Deno.mkdir(this.#paths.base, { recursive: true, mode: 0o700 });
     await this.#loadRows();
     if (this.#options.rebuild) await this.#readRecordFiles();
+    this.#checkWhiteouts();
     await this.#undoUnfinished();
     await this.#removeStrangers();
     await Promise.all([...this.#layers.values()].map((layer) => this.#verify(layer)));
@@ -233,6 +244,7 @@ class DiskLayerStore implements LayerStore, LayerStack {
       diffId,
       directory: `${directory}/diff`,
       limits: this.#options.limits ?? DEFAULT_UNPACK_LIMITS,
+      whiteouts: this.#options.whiteouts,
     }, { signal: AbortSignal.any([signal, cancelled]), onProgress });
     if (reply.kind === "refused") {
       context.refusal = new BlobStatusError(reply.answer, reply.answer.host);
@@ -275,6 +287,7 @@ class DiskLayerStore implements LayerStore, LayerStack {
         durable: false,
       },
       root,
+      whiteouts: this.#options.whiteouts,
       manifest: { entries: manifest.entries, listing: manifest.listing },
       bootId: this.#options.bootId,
     };
@@ -366,6 +379,23 @@ class DiskLayerStore implements LayerStore, LayerStack {
           error,
         });
       }
+    }
+  }
+
+  /** Read with the wrong eyes, what a layer hides would show. Checked before anything is changed. */
+  #checkWhiteouts(): void {
+    const { root, whiteouts: wanted } = this.#options;
+    for (const { whiteouts } of this.#layers.values()) {
+      if (whiteouts === wanted) continue;
+      const driver = whiteouts === "overlay" ? "overlay" : "vfs";
+      throw new FailedPreconditionError(
+        `The layers below ${root} were made by the ${driver} driver, and another is configured`,
+        {
+          path: root,
+          field: "storage_driver",
+          remedy: `set storage_driver to "${driver}", or remove all images with it first`,
+        },
+      );
     }
   }
 

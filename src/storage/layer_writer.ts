@@ -8,19 +8,14 @@
  * - Owner first, then mode, because chown(2) takes setuid away; then attributes, because it takes
  *   capabilities away; times last. All by descriptor, or by the parent's descriptor and the name.
  * - A character device 0:0 and `*.overlay.*` attributes mean something to overlayfs: only whiteouts
- *   make them, an archive that brings its own is refused.
+ *   make them, an archive that brings its own is refused. How a whiteout lies on disk is the storage
+ *   driver's affair, see `whiteout_form.ts`.
  *
  * The caller's umask is 0. Nothing else writes below the root meanwhile.
  *
  * @module
  */
-import {
-  FailedPreconditionError,
-  InvalidArgumentError,
-  isErrno,
-  ResourceExhaustedError,
-  shown,
-} from "../errors/mod.ts";
+import { InvalidArgumentError, isErrno, ResourceExhaustedError, shown } from "../errors/mod.ts";
 import {
   AT_EMPTY_PATH,
   AT_SYMLINK_NOFOLLOW,
@@ -42,11 +37,9 @@ import { MAX_DIRECTORY_PATH_CHARS } from "./limits.ts";
 import { ParentDirectories } from "./parent_directories.ts";
 import type { TarTime } from "./pax.ts";
 import type { TarEntry, TarVisitor } from "./tar_reader.ts";
+import { isLayerXattr, setLayerXattr } from "./layer_xattrs.ts";
+import { type WhiteoutForm } from "./whiteout_form.ts";
 import { meaningOf } from "./whiteouts.ts";
-
-const OPAQUE_XATTR = "trusted.overlay.opaque";
-const YES = new Uint8Array([0x79]);
-const WHITEOUT_DEVICE = { major: 0, minor: 0 };
 
 /** What an archive says of the layer's root. */
 export interface LayerRoot {
@@ -67,6 +60,7 @@ interface OpenFile {
 
 export class LayerWriter implements TarVisitor, Disposable {
   readonly #kernel: Kernel;
+  readonly #whiteouts: WhiteoutForm;
   readonly #rootFd: Fd;
   readonly #parents: ParentDirectories;
   #file: OpenFile | undefined;
@@ -76,13 +70,14 @@ export class LayerWriter implements TarVisitor, Disposable {
   #root: LayerRoot = { opaque: false, described: false };
 
   /** @param root the layer's directory: ours alone, empty */
-  constructor(kernel: Kernel, root: string) {
+  constructor(kernel: Kernel, root: string, whiteouts: WhiteoutForm) {
     this.#kernel = kernel;
+    this.#whiteouts = whiteouts;
     this.#rootFd = kernel.open(root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     this.#parents = new ParentDirectories(
       kernel,
       this.#rootFd.number,
-      (dirFd, name) => this.#markOpaque(dirFd, name),
+      (dirFd, name) => whiteouts.markOpaque(dirFd, name),
     );
   }
 
@@ -212,7 +207,7 @@ export class LayerWriter implements TarVisitor, Disposable {
         this.#remove(parent, name);
         this.#kernel.mkdirat(parent, name, 0o700);
         // Whiteout and directory of one name: the directory replaces that of the layers below.
-        if (type === "whiteout") this.#markOpaque(parent, name);
+        if (type === "whiteout") this.#whiteouts.markOpaque(parent, name);
       }
     }
     this.#setDirectory(entry, parent, name, path);
@@ -276,10 +271,10 @@ export class LayerWriter implements TarVisitor, Disposable {
     const parent = this.#parents.of(parentNames);
     switch (this.#typeOf(parent, name)) {
       case undefined:
-        this.#kernel.mknodat(parent, name, "char", 0, WHITEOUT_DEVICE);
+        this.#whiteouts.hide(parent, name);
         return;
       case "directory":
-        this.#markOpaque(parent, name);
+        this.#whiteouts.markOpaque(parent, name);
         return;
       default:
         // A file hides its namesakes below by being there.
@@ -293,11 +288,7 @@ export class LayerWriter implements TarVisitor, Disposable {
       this.#root = { ...this.#root, opaque: true };
       return;
     }
-    this.#markOpaque(this.#parents.of(names), ".");
-  }
-
-  #markOpaque(dirFd: number, name: string): void {
-    this.#setXattr(dirFd, name, OPAQUE_XATTR, YES);
+    this.#whiteouts.markOpaque(this.#parents.of(names), ".");
   }
 
   /** Runs an operation that makes a name; if something has it, removes that and runs it again. */
@@ -320,9 +311,7 @@ export class LayerWriter implements TarVisitor, Disposable {
   #typeOf(dirFd: number, name: string): string | undefined {
     try {
       const stat = this.#kernel.statx(dirFd, name, AT_SYMLINK_NOFOLLOW);
-      return stat.type === "char" && stat.rdevMajor === 0 && stat.rdevMinor === 0
-        ? "whiteout"
-        : stat.type;
+      return this.#whiteouts.isWhiteout(name, stat) ? "whiteout" : stat.type;
     } catch (error) {
       if (isErrno(error, "ENOENT")) return undefined;
       throw error;
@@ -351,23 +340,7 @@ export class LayerWriter implements TarVisitor, Disposable {
 
   #setXattrs(entry: TarEntry, parent: number, name: string): void {
     for (const [key, value] of entry.xattrs) {
-      if (keepsXattr(entry, key)) this.#setXattr(parent, name, key, value);
-    }
-  }
-
-  #setXattr(dirFd: number, name: string, key: string, value: Uint8Array): void {
-    try {
-      // The descriptor of a directory of ours is a safe start; the name after it is not followed.
-      this.#kernel.lsetxattr(`/proc/self/fd/${dirFd}/${name}`, key, value);
-    } catch (error) {
-      if (!isErrno(error, "EOPNOTSUPP")) throw error;
-      throw new FailedPreconditionError(
-        `Cannot unpack the layer: its file system does not keep the attribute ${shown(key)}`,
-        {
-          cause: error,
-          remedy: "put the root directory on a file system with extended attributes, such as ext4",
-        },
-      );
+      if (keepsXattr(entry, key)) setLayerXattr(this.#kernel, { dirFd: parent, name, key, value });
     }
   }
 
@@ -385,14 +358,10 @@ function checkXattrs(entry: TarEntry): void {
   }
 }
 
-/**
- * Attributes that mean something in any container: capabilities, access lists, the user's own. Labels of
- * security modules, integrity hashes and `trusted.*` are the node's business and are left out.
- */
+/** The user's own attributes are of files and directories alone; an archive may claim otherwise. */
 function keepsXattr(entry: TarEntry, key: string): boolean {
   if (key.startsWith("user.")) return entry.type === "file" || entry.type === "directory";
-  return key === "security.capability" || key === "system.posix_acl_access" ||
-    key === "system.posix_acl_default";
+  return isLayerXattr(key);
 }
 
 function missingTarget(entry: TarEntry): InvalidArgumentError {

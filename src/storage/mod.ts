@@ -15,6 +15,8 @@ export { LayerPaths } from "./layer_paths.ts";
 export { type TarEntry, TarReader, type TarVisitor } from "./tar_reader.ts";
 export { DEFAULT_UNPACK_LIMITS, MAX_LAYERS, type UnpackLimits } from "./limits.ts";
 export { createOverlaySnapshots, type OverlaySnapshotsOptions } from "./overlay.ts";
+export { createVfsSnapshots, type VfsSnapshotsOptions } from "./vfs.ts";
+export { type StorageDriver, storageDriver } from "./drivers.ts";
 export {
   SNAPSHOT_DIRECTORY,
   SNAPSHOT_MOUNT,

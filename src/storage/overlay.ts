@@ -5,27 +5,23 @@
  * <root>/snapshots/<container id>/upper   the writable layer
  *                                /work    overlayfs's own
  *                                /empty   lower directory of an image without layers
- * <runRoot>/snapshots/<container id>/rootfs   where the whole is mounted
  * ```
  * @module
  */
-import { isErrno } from "../errors/mod.ts";
-import { type ContainerId, parseContainerId } from "../model/mod.ts";
-import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, type Kernel } from "../sys/mod.ts";
+import type { ContainerId } from "../model/mod.ts";
+import { AT_FDCWD, AT_SYMLINK_NOFOLLOW } from "../sys/mod.ts";
 import type { LayerStack } from "./layer_store.ts";
 import { checkOverlayPath, checkOverlayWorks, mountOverlay } from "./overlay_mount.ts";
-import type { FileSystemUsage, SnapshotRequest, Snapshots } from "./snapshots.ts";
-import type { StorageWorkers } from "./storage_workers.ts";
-import { WritableUsage } from "./writable_usage.ts";
+import {
+  makeDirectory,
+  SnapshotDirectories,
+  type SnapshotDirectoriesOptions,
+} from "./snapshot_directories.ts";
+import type { SnapshotRequest, Snapshots } from "./snapshots.ts";
 
-export interface OverlaySnapshotsOptions {
-  /** Lasting state: writable layers lie below it, on the file system of the layers. */
-  readonly root: string;
-  /** State of one boot: mounts lie below it. */
-  readonly runRoot: string;
+export interface OverlaySnapshotsOptions extends SnapshotDirectoriesOptions {
+  /** Its whiteouts are in overlayfs's own form. */
   readonly layers: LayerStack;
-  readonly workers: StorageWorkers;
-  readonly kernel: Kernel;
 }
 
 /**
@@ -35,38 +31,32 @@ export async function createOverlaySnapshots(
   options: OverlaySnapshotsOptions,
 ): Promise<Snapshots> {
   checkOverlayPath(options.runRoot);
-  await Deno.mkdir(`${options.root}/snapshots`, { recursive: true, mode: 0o700 });
+  const directories = new SnapshotDirectories(options, "upper");
+  await directories.open();
   await checkOverlayWorks(options.kernel, options.root);
-  const snapshots = new OverlaySnapshots(options);
-  await snapshots.removeLeftovers();
-  return snapshots;
+  return new OverlaySnapshots(options, directories);
 }
 
 class OverlaySnapshots implements Snapshots {
   readonly driver = "overlay";
   readonly #options: OverlaySnapshotsOptions;
-  readonly #base: string;
-  readonly #usage: WritableUsage;
+  readonly #directories: SnapshotDirectories;
 
-  constructor(options: OverlaySnapshotsOptions) {
+  constructor(options: OverlaySnapshotsOptions, directories: SnapshotDirectories) {
     this.#options = options;
-    this.#base = `${options.root}/snapshots`;
-    this.#usage = new WritableUsage({
-      list: async () => (await this.list()).map((id) => `${this.#directory(id)}/upper`),
-      measure: (paths) => options.workers.disk("measure", { paths }),
-    });
+    this.#directories = directories;
   }
 
   rootfsPath(containerId: ContainerId): string {
-    return `${this.#mountParent(containerId)}/rootfs`;
+    return this.#directories.mountPoint(containerId);
   }
 
   async prepare(request: SnapshotRequest): Promise<string> {
     const { containerId, top, mountLabel } = request;
     const { kernel, layers } = this.#options;
     const target = this.rootfsPath(containerId);
-    if (this.#isMounted(target)) return target;
-    const directory = this.#directory(containerId);
+    if (this.#directories.isMounted(target)) return target;
+    const directory = this.#directories.directory(containerId);
     await Deno.mkdir(directory, { recursive: true, mode: 0o700 });
     const empty = `${directory}/empty`;
     const lower = top === null ? [empty] : layers.lowerDirectories(top);
@@ -80,78 +70,24 @@ class OverlaySnapshots implements Snapshots {
       target,
       ...(mountLabel === undefined ? {} : { label: mountLabel }),
     });
-    this.#usage.changed();
+    this.#directories.changed();
     return target;
   }
 
-  async remove(containerId: ContainerId): Promise<void> {
-    await this.unmount(containerId);
-    const directory = this.#directory(containerId);
-    const removing = `${this.#base}/.old-${containerId}`;
-    const { workers } = this.#options;
-    // A rename takes it out of the list at once; the bytes follow.
-    await workers.disk("remove", { path: removing });
-    try {
-      await Deno.rename(directory, removing);
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return;
-      throw error;
-    }
-    await workers.disk("remove", { path: removing });
-    this.#usage.changed();
+  remove(containerId: ContainerId): Promise<void> {
+    return this.#directories.remove(containerId);
   }
 
-  async unmount(containerId: ContainerId): Promise<void> {
-    const { workers } = this.#options;
-    const parent = this.#mountParent(containerId);
-    const target = this.rootfsPath(containerId);
-    if (this.#isMounted(target)) await workers.disk("unmount", { path: target });
-    for (const path of [target, parent]) {
-      try {
-        // Never recursive: what is still mounted there must not be emptied.
-        await Deno.remove(path);
-      } catch (error) {
-        if (!(error instanceof Deno.errors.NotFound)) throw error;
-      }
-    }
+  unmount(containerId: ContainerId): Promise<void> {
+    return this.#directories.unmount(containerId);
   }
 
-  async list(): Promise<readonly ContainerId[]> {
-    const ids: ContainerId[] = [];
-    for await (const { name } of Deno.readDir(this.#base)) {
-      if (!name.startsWith(".")) ids.push(parseContainerId(name));
-    }
-    return ids.sort();
+  list(): Promise<readonly ContainerId[]> {
+    return this.#directories.list();
   }
 
-  async usage(): Promise<{ images: FileSystemUsage; containers: FileSystemUsage }> {
-    const { root, layers } = this.#options;
-    const images = layers.total();
-    const containers = await this.#usage.get();
-    return {
-      images: { mountpoint: root, usedBytes: images.bytes, inodesUsed: BigInt(images.inodes) },
-      containers: {
-        mountpoint: root,
-        usedBytes: containers.bytes,
-        inodesUsed: BigInt(containers.inodes),
-      },
-    };
-  }
-
-  /** Finishes removals that a crash cut short. */
-  async removeLeftovers(): Promise<void> {
-    for await (const { name } of Deno.readDir(this.#base)) {
-      if (!name.startsWith(".old-")) continue;
-      await this.#options.workers.disk("remove", { path: `${this.#base}/${name}` });
-    }
-  }
-
-  #directory(containerId: ContainerId): string {
-    return `${this.#base}/${containerId}`;
-  }
-
-  #mountParent(containerId: ContainerId): string {
-    return `${this.#options.runRoot}/snapshots/${containerId}`;
+  usage(): ReturnType<Snapshots["usage"]> {
+    return this.#directories.usage();
   }
 
   /** The root that a container sees has the attributes of the upper directory: those of the image's root. */
@@ -167,34 +103,5 @@ class OverlaySnapshots implements Snapshots {
       await Deno.chmod(upper, mode);
     }
     await makeDirectory(`${directory}/work`, 0o700);
-  }
-
-  #isMounted(path: string): boolean {
-    const { kernel } = this.#options;
-    try {
-      const at = kernel.statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW);
-      const above = kernel.statx(
-        AT_FDCWD,
-        path.slice(0, path.lastIndexOf("/")),
-        AT_SYMLINK_NOFOLLOW,
-      );
-      return at.mountId !== above.mountId;
-    } catch (error) {
-      if (isErrno(error, "ENOENT")) return false;
-      throw error;
-    }
-  }
-}
-
-/** True if it was made, false if it was there. */
-async function makeDirectory(path: string, mode: number): Promise<boolean> {
-  try {
-    await Deno.mkdir(path);
-    // Exactly this mode, whatever the umask.
-    await Deno.chmod(path, mode);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.AlreadyExists) return false;
-    throw error;
   }
 }

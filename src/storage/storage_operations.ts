@@ -1,10 +1,13 @@
 /** What the storage workers do, by name. @module */
 import type { LayerProgress } from "./layers.ts";
+import type { MergeRequest } from "./layer_merge.ts";
 import type { TreeManifest } from "./tree_manifest.ts";
 import type { UnpackReply, UnpackRequest } from "./unpacking.ts";
 
-/** Operations of `unpack_worker.ts`: long streams, two at a time. */
+/** Operations of `unpack_worker.ts`: long work, two at a time. */
 export type UnpackOperations = {
+  /** Copies layers into one tree; see {@link mergeLayers}. */
+  merge: { request: MergeRequest; reply: void };
   unpack: { request: UnpackRequest; reply: UnpackReply; event: LayerProgress };
 };
 

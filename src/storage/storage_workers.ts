@@ -4,6 +4,7 @@
  * @module
  */
 import { ReplyOf, RequestOf, WorkerChannel, WorkerPool, workerUrl } from "../sys/mod.ts";
+import type { MergeRequest } from "./layer_merge.ts";
 import type { LayerProgress } from "./layers.ts";
 import type { DiskOperations, UnpackOperations } from "./storage_operations.ts";
 import type { UnpackReply, UnpackRequest } from "./unpacking.ts";
@@ -53,19 +54,16 @@ export class StorageWorkers implements Disposable {
   }
 
   /** Unpacks one layer as soon as a thread is free, in the order of the calls. */
-  async unpack(request: UnpackRequest, options: UnpackOptions): Promise<UnpackReply> {
-    clearTimeout(this.#idle);
-    this.#busy++;
-    await this.#acquire();
-    try {
-      return await this.#unpackers.call("unpack", request, {
-        signal: options.signal,
-        onEvent: options.onProgress,
-      });
-    } finally {
-      this.#release();
-      if (--this.#busy === 0) this.#endWhenIdle();
-    }
+  unpack(request: UnpackRequest, options: UnpackOptions): Promise<UnpackReply> {
+    const { signal, onProgress } = options;
+    return this.#inTurn(() =>
+      this.#unpackers.call("unpack", request, { signal, onEvent: onProgress })
+    );
+  }
+
+  /** Copies layers into one tree as soon as a thread is free. */
+  merge(request: MergeRequest, signal: AbortSignal): Promise<void> {
+    return this.#inTurn(() => this.#unpackers.call("merge", request, { signal }));
   }
 
   disk<Name extends keyof DiskOperations & string>(
@@ -85,6 +83,18 @@ export class StorageWorkers implements Disposable {
     clearTimeout(this.#idle);
     this.#unpackers[Symbol.dispose]();
     this.#disk[Symbol.dispose]();
+  }
+
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    clearTimeout(this.#idle);
+    this.#busy++;
+    await this.#acquire();
+    try {
+      return await work();
+    } finally {
+      this.#release();
+      if (--this.#busy === 0) this.#endWhenIdle();
+    }
   }
 
   #endWhenIdle(): void {

@@ -1,5 +1,6 @@
-/** Worker that unpacks layers; see {@link UnpackOperations}. @module */
+/** Worker that unpacks and copies layers; see {@link UnpackOperations}. @module */
 import { CLONE_FS, createLinuxKernel, serveWorker } from "../sys/mod.ts";
+import { mergeLayers } from "./layer_merge.ts";
 import type { UnpackOperations } from "./storage_operations.ts";
 import { unpack } from "./unpacking.ts";
 
@@ -9,5 +10,6 @@ kernel.unshare(CLONE_FS);
 kernel.umask(0);
 
 serveWorker<UnpackOperations>({
+  merge: (request, { signal }) => mergeLayers(kernel, request, signal),
   unpack: (request, { signal, emit }) => unpack(request, { kernel, signal, onProgress: emit }),
 });

@@ -19,6 +19,7 @@ import type { LayerCompression, LayerProgress, LayerSource } from "./layers.ts";
 import type { UnpackLimits } from "./limits.ts";
 import { TarReader } from "./tar_reader.ts";
 import { manifestOf, type TreeManifest } from "./tree_manifest.ts";
+import { whiteoutForm, type WhiteoutFormName } from "./whiteout_form.ts";
 
 /** One layer to unpack; travels to the worker. */
 export interface UnpackRequest {
@@ -30,6 +31,7 @@ export interface UnpackRequest {
   /** Directory of ours that becomes the layer's root: there, empty. */
   readonly directory: string;
   readonly limits: UnpackLimits;
+  readonly whiteouts: WhiteoutFormName;
 }
 
 export type UnpackReply =
@@ -58,7 +60,11 @@ export async function unpack(
 ): Promise<UnpackReply> {
   const opened = await openBlob(request.source, context.signal);
   if (opened.kind === "refused") return opened;
-  using writer = new LayerWriter(context.kernel, request.directory);
+  using writer = new LayerWriter(
+    context.kernel,
+    request.directory,
+    whiteoutForm(context.kernel, request.whiteouts),
+  );
   try {
     await stream(opened.chunks, writer, request, context);
     writer.finish();

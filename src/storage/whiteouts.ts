@@ -15,8 +15,10 @@ export type EntryMeaning =
   /** Book-keeping of AUFS that old builders left in: nothing is made from it. */
   | { readonly kind: "ignored" };
 
-const PREFIX = ".wh.";
-const OPAQUE = ".wh..wh..opq";
+/** Before the name that is hidden. */
+export const WHITEOUT_PREFIX = ".wh.";
+/** Hides everything that the layers below have in its directory. */
+export const OPAQUE_NAME = ".wh..wh..opq";
 const AUFS = new Set([".wh..wh.aufs", ".wh..wh.orph", ".wh..wh.plnk"]);
 const ENTRY: EntryMeaning = { kind: "entry" };
 
@@ -30,18 +32,18 @@ export function meaningOf(names: readonly string[]): EntryMeaning {
   const last = names.at(-1);
   if (last === undefined) return ENTRY;
   for (const name of names) {
-    if (!name.startsWith(PREFIX)) continue;
+    if (!name.startsWith(WHITEOUT_PREFIX)) continue;
     if (AUFS.has(name)) return { kind: "ignored" };
     if (name !== last) throw refused(names, "a whiteout cannot be a directory");
   }
-  if (!last.startsWith(PREFIX)) return ENTRY;
+  if (!last.startsWith(WHITEOUT_PREFIX)) return ENTRY;
   if (names.indexOf(last) !== names.length - 1) {
     throw refused(names, "a whiteout cannot be a directory");
   }
-  if (last === OPAQUE) return { kind: "opaque" };
-  const name = last.slice(PREFIX.length);
+  if (last === OPAQUE_NAME) return { kind: "opaque" };
+  const name = last.slice(WHITEOUT_PREFIX.length);
   if (name === "" || name === "." || name === "..") throw refused(names, "it hides no name");
-  if (name.startsWith(PREFIX)) throw refused(names, "it hides a whiteout");
+  if (name.startsWith(WHITEOUT_PREFIX)) throw refused(names, "it hides a whiteout");
   return { kind: "whiteout", name };
 }
 

@@ -111,6 +111,11 @@ export interface Kernel {
   ): void;
   /** Names in a directory, without `.` and `..`, with their `d_type` where the file system tells. */
   readdir(fd: number): { name: string; type: FileStat["type"] | "unknown" }[];
+  /**
+   * One `copy_file_range(2)` between the descriptors' positions, which file systems may do by sharing the
+   * blocks: bytes copied, 0 at the end of the file. `length` is at most 2^30.
+   */
+  copyFileRange(fromFd: number, toFd: number, length: number): number;
   ftruncate(fd: number, length: bigint): void;
   fallocate(fd: number, mode: number, offset: bigint, length: bigint): void;
   /** Follows no symlink at the end. */

@@ -303,6 +303,14 @@ class LinuxKernel implements Kernel {
     }
   }
 
+  copyFileRange(fromFd: number, toFd: number, length: number): number {
+    return this.#check(
+      "copy_file_range",
+      () => `${descriptor(fromFd)} to ${descriptor(toFd)}`,
+      (c) => c.copy_file_range(fromFd, null, toFd, null, BigInt(length), 0),
+    );
+  }
+
   ftruncate(fd: number, length: bigint): void {
     this.#check("ftruncate", () => descriptor(fd), (c) => c.ftruncate(fd, length));
   }

@@ -87,6 +87,13 @@ Deno.test("files are made, written, read, linked, renamed, stated and removed", 
       assert.deepEqual([...buffer], [0x68, 0x6c, 0]);
       assert.equal(kernel.statx(file.number, "", AT_EMPTY_PATH).inode, stat.inode);
     }
+    {
+      using from = kernel.openat(dir.number, "a", O_RDONLY);
+      using to = kernel.openat(dir.number, "c", O_WRONLY | O_CREAT | O_EXCL, 0o600);
+      assert.equal(kernel.copyFileRange(from.number, to.number, 3), 3);
+      assert.equal(Deno.readTextFileSync(`${root}/c`), "hel");
+      Deno.removeSync(`${root}/c`);
+    }
     kernel.linkat(dir.number, "a", dir.number, "b", 0);
     kernel.symlinkat("a", dir.number, "l");
     assert.equal(kernel.readlinkat(dir.number, "l"), "a");

@@ -99,6 +99,7 @@ export class ImageBench implements AsyncDisposable {
       bootId: BOOT_ID,
       rebuild,
       log: silentLogger,
+      whiteouts: "overlay",
     });
     const images = await createImages({
       root,

@@ -13,6 +13,7 @@ import { StorageBench } from "./storage_bench.ts";
 snapshotsContract("overlay", async () => {
   const bench = await StorageBench.open();
   return {
+    copies: false,
     snapshots: bench.snapshots,
     apply: (tar, parent = null) => bench.apply(tar, parent),
     [Symbol.asyncDispose]: () => bench[Symbol.asyncDispose](),

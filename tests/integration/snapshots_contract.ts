@@ -10,6 +10,8 @@ import { archive } from "../../src/storage/testdata/tar_archive.ts";
 
 /** A driver under test and the layers to test it with. */
 export interface SnapshotsUnderTest extends AsyncDisposable {
+  /** The image's files count as the container's, since it has copies of its own. */
+  readonly copies: boolean;
   readonly snapshots: Snapshots;
   /** Applies an archive on top of a layer. */
   apply(tar: Uint8Array<ArrayBuffer>, parent?: ChainId | null): Promise<ChainId>;
@@ -143,7 +145,7 @@ export function snapshotsContract(driver: string, open: () => Promise<SnapshotsU
     assert(images.usedBytes - before.images.usedBytes >= 1n << 20n);
     assert.equal(images.inodesUsed - before.images.inodesUsed, 2n);
     assert(containers.usedBytes >= 65536n);
-    assert.equal(containers.inodesUsed, 2n);
+    assert.equal(containers.inodesUsed, subject.copies ? 3n : 2n);
     await snapshots.remove(containerId);
     assert.equal((await snapshots.usage()).containers.usedBytes, 0n);
   });

@@ -12,7 +12,6 @@ import { createLinuxKernel } from "../../src/sys/linux.ts";
 import { silentLogger } from "../../src/telemetry/mod.ts";
 import {
   createLayerStore,
-  createOverlaySnapshots,
   DEFAULT_UNPACK_LIMITS,
   type LayerApplication,
   type LayerCompression,
@@ -21,6 +20,7 @@ import {
   type LayerStack,
   type LayerStore,
   type Snapshots,
+  storageDriver,
   StorageWorkers,
   type UnpackLimits,
 } from "../../src/storage/mod.ts";
@@ -33,6 +33,8 @@ export interface StorageBenchOptions {
   readonly parent?: string;
   /** Another bench's directory, whose store is opened again. */
   readonly directory?: string;
+  /** `overlay` by default. */
+  readonly driver?: "overlay" | "vfs";
 }
 
 export class StorageBench implements AsyncDisposable {
@@ -56,6 +58,7 @@ export class StorageBench implements AsyncDisposable {
       });
     const root = `${directory}/root`;
     await Deno.mkdir(root, { recursive: true, mode: 0o700 });
+    const driver = storageDriver(options.driver ?? "overlay");
     const bootId = options.bootId ?? "boot-1";
     const writer = new DurableWriter();
     const state = await ImageState.open({ path: `${directory}/images.db`, bootId, writer });
@@ -76,8 +79,9 @@ export class StorageBench implements AsyncDisposable {
       rebuild: state.origin.kind === "created" || state.origin.kind === "damaged",
       log: silentLogger,
       limits: { ...DEFAULT_UNPACK_LIMITS, ...options.limits },
+      whiteouts: driver.whiteouts,
     });
-    const snapshots = await createOverlaySnapshots({
+    const snapshots = await driver.open({
       root,
       runRoot: `${directory}/run`,
       layers: store,

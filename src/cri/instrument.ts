@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { handleServerStreamingCall, handleUnaryCall, status } from "@grpc/grpc-js";
+import { type handleServerStreamingCall, type handleUnaryCall, status } from "@grpc/grpc-js";
 import { once } from "node:events";
 import {
   CancelledError,
@@ -51,13 +51,15 @@ interface ServerCall {
 
 /** Asked for while the runtime is not ready yet: they tell a client that it is there. */
 const ALWAYS_SERVED: ReadonlySet<string> = new Set(["Version", "Status"]);
-/** Called by every kubelet each second or so; a line for each would bury all others. */
+/** Called by every kubelet each second or so, or with each probe; a line for each would bury all others. */
 const POLLED =
-  /^(?:Version|Status|List|Stream|ImageFsInfo|ImageStatus|ContainerStatus|PodSandboxS)/;
+  /^(?:Version|Status|List|Stream|ImageFsInfo|ImageStatus|ContainerSta|PodSandboxS|ExecSync)/;
 
 /** Wraps the handlers of one server. */
 export class Instrument {
   readonly #options: InstrumentOptions;
+  /** Methods that were called although they are not built, and said so. */
+  readonly #toldUnbuilt = new Set<string>();
 
   constructor(options: InstrumentOptions) {
     this.#options = options;
@@ -125,13 +127,22 @@ export class Instrument {
       const { code, details, foreseen } = grpcStatus(error);
       observer?.finished(method.name, durationMs, code);
       const fields = { code, error, durationMs: Math.round(durationMs * 10) / 10 };
-      if (foreseen) callLog.warn("Call failed", fields);
+      if (foreseen && this.#isRepeated(method.name, code)) callLog.debug("Call failed", fields);
+      else if (foreseen) callLog.warn("Call failed", fields);
       else {callLog.error("Call failed for an unforeseen reason", {
           ...fields,
           stack: stackOf(error),
         });}
       return { code, details };
     }
+  }
+
+  /** A kubelet goes on asking for what is not built, statistics every ten seconds: once is enough. */
+  #isRepeated(method: string, code: status): boolean {
+    if (code !== status.UNIMPLEMENTED || !POLLED.test(method)) return false;
+    const told = this.#toldUnbuilt.has(method);
+    this.#toldUnbuilt.add(method);
+    return told;
   }
 }
 

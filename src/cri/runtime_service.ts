@@ -161,7 +161,8 @@ function containerMethods(containers: ContainerService): Pick<RuntimeMethods, Co
 }
 
 const STREAMING = "use ExecSync; streaming comes later";
-const STATISTICS = "let the kubelet read cgroups (cAdvisor); statistics come later";
+const STATISTICS =
+  "statistics come later; until then the kubelet evicts no pod for want of memory or disk";
 const CHECKPOINT = "leave it out; checkpoint and restore come later";
 const RESOURCES = "make the pod anew with the limits it shall have";
 

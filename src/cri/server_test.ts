@@ -3,6 +3,7 @@ import { connect } from "node:net";
 import { status } from "@grpc/grpc-js";
 import { UnavailableError } from "../errors/mod.ts";
 import { RuntimeServiceDefinition } from "../proto/mod.ts";
+import { createLogger } from "../telemetry/mod.ts";
 import { serverOptions, startTestServer, TestClient } from "./_test_server.ts";
 import { CriServer } from "./server.ts";
 
@@ -152,6 +153,42 @@ Deno.test("What a handler throws reaches the client with stage, field and remedy
     code: status.INTERNAL,
     details: "Unforeseen error: x is undefined; the log has its origin",
   });
+});
+
+Deno.test("What a kubelet asks for again and again is told once if it is not built, and else not at all", async () => {
+  const lines: string[] = [];
+  const log = createLogger({
+    level: "info",
+    format: "json",
+    sink: { write: (line) => void lines.push(line) },
+  });
+  await using started = await startTestServer({
+    containers: {
+      execSync: () =>
+        Promise.resolve({
+          stdout: new Uint8Array(),
+          stderr: new Uint8Array(),
+          exitCode: 0,
+        }),
+    },
+    options: { log },
+  });
+  using client = new TestClient(started.path);
+  for (let i = 0; i < 3; i++) {
+    for (const method of ["listContainerStats", "podSandboxStats", "checkpointPod"] as const) {
+      await assert.rejects(client.call(method, {}), { code: status.UNIMPLEMENTED });
+    }
+    await client.call("execSync", { containerId: "a", cmd: ["true"] });
+    await client.call("listContainers", {});
+  }
+  const told = lines.map((line) => JSON.parse(line)).filter(({ method }) => method !== undefined);
+  assert.deepEqual(told.map(({ method, level }) => `${level} ${method}`), [
+    "warn ListContainerStats",
+    "warn PodSandboxStats",
+    "warn CheckpointPod",
+    "warn CheckpointPod",
+    "warn CheckpointPod",
+  ]);
 });
 
 Deno.test("While the runtime is not ready, only Version and Status are served", async () => {

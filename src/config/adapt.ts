@@ -270,6 +270,10 @@ async function usable(
   if (monitorPath === undefined || !await node.isExecutable(monitorPath)) {
     return `${key}: the monitor ${shown(monitorPath ?? "conmon")} is not on this node`;
   }
+  const profile = handler.seccomp_profile;
+  if (profile !== "" && !await isListed(profile, node)) {
+    return `${key}.seccomp_profile: there is no file ${shown(profile)}`;
+  }
   const environment = runtime.conmon_env.length > 0 ? runtime.conmon_env : handler.monitor_env;
   return {
     ...handler,
@@ -338,13 +342,14 @@ async function filesThatWouldApply(
         `${policies.slice(0, 3).join(", ")}, and policies by namespace are not built`,
     });
   }
-  const profile = runtime.seccomp_profile;
-  if (profile !== "" && !await isListed(profile, node)) {
+  for (const key of ["seccomp_profile", "privileged_seccomp_profile"] as const) {
+    const profile = runtime[key];
+    if (profile === "" || await isListed(profile, node)) continue;
     // CRI-O falls back to another profile, which then is not the one that was chosen.
     notices.push({
       level: "error",
-      key: "runtime.seccomp_profile",
-      message: `runtime.seccomp_profile: there is no file ${shown(profile)}`,
+      key: `runtime.${key}`,
+      message: `runtime.${key}: there is no file ${shown(profile)}`,
     });
   }
   const zone = runtime.timezone;

@@ -22,10 +22,11 @@ export {
   builtinProfile,
   DISTRIBUTION_PROFILE_PATH,
   distributionProfile,
+  type FileProfile,
   parseSeccompProfile,
   type SeccompProfile,
 } from "./seccomp.ts";
-export { type FileProfile, type SeccompRequest, seccompRequest } from "./seccomp_request.ts";
+export { type SeccompRequest, seccompRequest } from "./seccomp_request.ts";
 export { sharesOfWeight } from "./cpu_weight.ts";
 export {
   buildResourceUpdate,

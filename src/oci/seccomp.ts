@@ -22,6 +22,12 @@ export interface SeccompProfile {
   readonly syscalls: readonly ProfileRule[];
 }
 
+/** A profile of a file of the node. */
+export interface FileProfile {
+  readonly path: string;
+  readonly profile: SeccompProfile;
+}
+
 export interface ProfileRule {
   readonly names: readonly string[];
   readonly action: string;

@@ -2,18 +2,10 @@
 import { InvalidArgumentError, shown } from "../errors/mod.ts";
 import { type LinuxContainerSecurityContext, SecurityProfile_ProfileType } from "../proto/mod.ts";
 
-import type { SeccompProfile } from "./seccomp.ts";
-
 export type SeccompRequest =
   | { readonly kind: "unstated" | "unconfined" | "runtime-default" }
   /** The caller reads and parses the file. */
   | { readonly kind: "localhost"; readonly path: string };
-
-/** A profile of a file of the node. */
-export interface FileProfile {
-  readonly path: string;
-  readonly profile: SeccompProfile;
-}
 
 const FIELD = "config.linux.security_context.seccomp";
 
@@ -58,7 +50,7 @@ export function seccompRequest(
  */
 export function effectiveSeccomp(
   security: LinuxContainerSecurityContext | undefined,
-  privileged: FileProfile | undefined,
+  privileged: { readonly path: string } | undefined,
 ): SeccompRequest {
   return security?.privileged && privileged !== undefined
     ? { kind: "localhost", path: privileged.path }

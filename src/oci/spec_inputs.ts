@@ -9,8 +9,7 @@ import type { ContainerId, ImageId, SandboxId } from "../model/mod.ts";
 import type { ContainerConfig, PodSandboxConfig } from "../proto/mod.ts";
 import type { AnnotationRules } from "./pod_wishes.ts";
 import type { SpecRlimit } from "./runtime_spec.ts";
-import type { SeccompProfile } from "./seccomp.ts";
-import type { FileProfile } from "./seccomp_request.ts";
+import type { FileProfile, SeccompProfile } from "./seccomp.ts";
 import type { ResolvedUser } from "./user.ts";
 
 export interface SpecInputs {

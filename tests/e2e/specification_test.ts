@@ -292,7 +292,12 @@ test("seccomp: the handler's profile, the node's, one by its path, that of the p
   const privileged = { privileged: true };
   const cases: [string, object, RegExp, string?][] = [
     ["the node's default", { seccomp: { profileType: 0 } }, /No such file/],
-    ["the handler's default", { seccomp: { profileType: 0 } }, /(?:I|Input)\/(?:O|output) error/, "strict"],
+    [
+      "the handler's default",
+      { seccomp: { profileType: 0 } },
+      /(?:I|Input)\/(?:O|output) error/,
+      "strict",
+    ],
     ["the default by its old name", { seccompProfilePath: "runtime/default" }, /No such file/],
     ["a file", { seccomp: { profileType: 2, localhostRef: path } }, /Invalid cross-device/],
     ["a file by its old name", { seccompProfilePath: `localhost/${path}` }, /Invalid cross-device/],

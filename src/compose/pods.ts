@@ -2,7 +2,6 @@
 import type { Configuration } from "../config/mod.ts";
 import type { Images } from "../image/images.ts";
 import type { Clock } from "../model/mod.ts";
-import type { Networks } from "../network/mod.ts";
 import { type NodeFacts as SpecNodeFacts, parseDeviceEntry } from "../oci/mod.ts";
 import {
   type AbandonableFiles,
@@ -31,6 +30,7 @@ import type { ContainerRuntime } from "../runtime/mod.ts";
 import type { SpaceReserve } from "../state/mod.ts";
 import type { Snapshots } from "../storage/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
+import type { PodNetworks } from "./network.ts";
 import { hostDevices, type Machine, podMounts, podTrees, rootfsFiles } from "./node.ts";
 import type { ServerPaths } from "./paths.ts";
 import type { ServerRecord } from "./record.ts";
@@ -51,7 +51,7 @@ export interface PodsOptions {
   readonly record: ServerRecord;
   readonly reserve: SpaceReserve;
   readonly runtime: ContainerRuntime;
-  readonly networks: Networks;
+  readonly network: Pick<PodNetworks, "networks" | "hostPorts" | "ledger">;
   readonly images: Pick<Images, "find" | "hold">;
   readonly snapshots: Snapshots;
   readonly cgroups: PodResourcePorts["cgroups"];
@@ -90,7 +90,8 @@ export function openPods(
   options: PodsOptions,
   { registry, mirror }: ReturnType<typeof openRegistry>,
 ): Pods {
-  const { configuration, paths, machine, record, runtime, networks, images, clock, log } = options;
+  const { configuration, paths, machine, record, runtime, images, clock, log } = options;
+  const { networks, hostPorts, ledger } = options.network;
   const { runner } = record.podSteps;
   const { bootId } = machine.processes;
   const mutex = new KeyedMutex();
@@ -189,11 +190,13 @@ export function openPods(
       layout,
       namespaces: machine.namespaces,
       networks,
+      hostPorts,
       resources,
       nodeFiles: new EtcFiles(),
       deadlines: POD_DEADLINES,
     },
     networks,
+    ledger,
     runtime,
     members: containers,
     mutex,
@@ -204,6 +207,7 @@ export function openPods(
       shmBytes: SHM_BYTES,
       annotationRules: (handler) => annotationRules(handlers[handler]),
       nodeName: Deno.hostname(),
+      hostPortMapping: !configuration.runtime.disable_hostport_mapping,
     },
     clock,
     bootId,

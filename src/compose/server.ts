@@ -12,20 +12,13 @@ import {
   runtimeMethods,
 } from "../cri/mod.ts";
 import { SystemClock } from "../model/mod.ts";
-import {
-  attachmentResource,
-  CniConfig,
-  CniExec,
-  CniNetworks,
-  PluginDirectories,
-  ProcOrphanPlugins,
-} from "../network/mod.ts";
 import { OciRuntime } from "../runtime/mod.ts";
 import { type FaultGates, recover, SpaceReserve } from "../state/mod.ts";
 import { Cgroups, detectNodeFacts, lockDirectory, sealDescriptors } from "../sys/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { POD_DEADLINES, type PodRegistry, type RecoveryReport } from "../pod/mod.ts";
 import { openImages } from "./images.ts";
+import { openNetwork } from "./network.ts";
 import { openMachine } from "./node.ts";
 import { serverPaths } from "./paths.ts";
 import { openPods, openRegistry } from "./pods.ts";
@@ -89,27 +82,11 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   undo.use(runtime);
   record.podTypes.register(runtime.resourceType());
 
-  const pluginDirs = new PluginDirectories(configuration.network.plugin_dirs);
-  const cni = undo.use(
-    new CniConfig({
-      configDir: configuration.network.network_dir,
-      defaultNetwork: configuration.network.cni_default_network,
-      plugins: pluginDirs,
-      watcher: machine.fileWatcher,
-      logger: log,
-    }),
-  );
-  await cni.start();
-  const networks = new CniNetworks({
-    config: cni,
-    exec: new CniExec(machine.runner, pluginDirs),
-    kernel: machine.kernel,
-  });
-  record.podTypes.register(
-    attachmentResource(networks, new ProcOrphanPlugins(machine.processes, machine.processWatcher)),
-  );
+  const network = undo.use(await openNetwork({ configuration, paths, machine, record, log }));
+  const { networks } = network;
 
   await rebuildPods(record, log);
+  await network.load();
   const opened = openRegistry(record, log);
   const { images, snapshots, removeLarge } = undo.use(
     await openImages({
@@ -132,7 +109,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       record,
       reserve,
       runtime,
-      networks,
+      network,
       images,
       snapshots,
       cgroups: podCgroups(cgroups),
@@ -149,6 +126,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   );
   const report = await pods.recover();
   await recoverOrphans(record, pods.registry, report, log);
+  await network.reconcile();
   log.info("Recovered", {
     sandboxes: report.sandboxes,
     containers: report.containers,

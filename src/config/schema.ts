@@ -699,15 +699,12 @@ export const RUNTIME = {
       env: ["CONTAINER_HOSTNETWORK_DISABLE_SELINUX"],
     }),
   ),
-  disable_hostport_mapping: refused(
-    "host ports cannot be switched off",
-    flag({
-      default: false,
-      meaning: "Whether host ports of pods are left unmapped.",
-      flags: ["disable-hostport-mapping"],
-      env: ["DISABLE_HOSTPORT_MAPPING"],
-    }),
-  ),
+  disable_hostport_mapping: flag({
+    default: false,
+    meaning: "Whether host ports of pods are left unmapped.",
+    flags: ["disable-hostport-mapping"],
+    env: ["DISABLE_HOSTPORT_MAPPING"],
+  }),
   timezone: text({
     default: "",
     meaning: "Time zone of containers; Local for the node's.",

@@ -120,7 +120,8 @@ function validatePort(field: string, mapping: PortMapping): void {
   if (mapping.hostPort > 0 && mapping.containerPort === 0) {
     refuse(`${field}.container_port`, "is missing", { remedy: "name the port of the pod" });
   }
-  if (mapping.hostIp !== "" && isIP(mapping.hostIp) === 0) {
+  // A zone belongs to an interface, which a rule for an address does not know.
+  if (mapping.hostIp !== "" && (isIP(mapping.hostIp) === 0 || mapping.hostIp.includes("%"))) {
     refuse(`${field}.host_ip`, "is not an IP address", {
       value: mapping.hostIp,
       remedy: "give an address of the host, or leave it out for all",

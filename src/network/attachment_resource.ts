@@ -1,8 +1,10 @@
 /** CNI attachments in the record: how one is undone, whatever was left half made. @module */
-import { InternalError } from "../errors/mod.ts";
+import { InternalError, UnavailableError } from "../errors/mod.ts";
 import { type JsonObject, parseSandboxId } from "../model/mod.ts";
 import type { ResourceType } from "../state/journal.ts";
 import type { Intent } from "../state/steps.ts";
+import type { HostPortLedger } from "./host_port_ledger.ts";
+import type { HostPorts } from "./host_ports.ts";
 import type { AttachRequest, ChosenNetwork, Networks } from "./networks.ts";
 import type { OrphanPlugins } from "./orphan_plugins.ts";
 
@@ -30,14 +32,26 @@ export function attachmentIntent(network: ChosenNetwork, request: AttachRequest)
   };
 }
 
+export interface AttachmentRooms {
+  readonly networks: Pick<Networks, "detach">;
+  readonly orphans: OrphanPlugins;
+  readonly hostPorts: Pick<HostPorts, "leadTo">;
+  readonly ledger: Pick<HostPortLedger, "release">;
+}
+
 export function attachmentResource(
-  networks: Pick<Networks, "detach">,
-  orphans: OrphanPlugins,
+  { networks, orphans, hostPorts, ledger }: AttachmentRooms,
 ): ResourceType<AttachmentPayload> {
   return {
     kind: ATTACHMENT_KIND,
-    parse: parsePayload,
+    parse: parseAttachment,
     async undo({ network, request, result }, { resource, sameBoot, signal }) {
+      // DEL gives the address to whoever comes next, and the port would lead to them.
+      if (hostPorts.leadTo(request.sandboxId)) {
+        throw new UnavailableError("Host ports still lead to the pod's address", {
+          id: request.sandboxId,
+        });
+      }
       // The ADD of a process that was killed may still run, and would make again what DEL removes.
       if (sameBoot && resource.state === "intended") {
         await orphans.end(request.sandboxId, signal);
@@ -46,11 +60,13 @@ export function attachmentResource(
       // taken.
       const netnsPath = sameBoot ? request.netnsPath : "";
       await networks.detach(network, { ...request, netnsPath }, result, signal);
+      ledger.release(request.sandboxId);
     },
   };
 }
 
-function parsePayload(payload: JsonObject): AttachmentPayload {
+/** @throws {InternalError} it is no payload of this kind */
+export function parseAttachment(payload: JsonObject): AttachmentPayload {
   const network = objectOf(payload["network"]);
   const request = objectOf(payload["request"]);
   const result = payload["result"];

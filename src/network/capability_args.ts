@@ -1,8 +1,7 @@
 /** `runtimeConfig`: what the runtime tells a plugin that declares a capability (CNI conventions). @module */
-import { UnimplementedError } from "../errors/mod.ts";
 import type { JsonObject, JsonValue } from "../model/mod.ts";
 import { bandwidthOf } from "./bandwidth.ts";
-import type { CniList, CniPlugin } from "./cni_list.ts";
+import type { CniPlugin } from "./cni_list.ts";
 import type { AttachRequest } from "./networks.ts";
 
 const POD_ANNOTATIONS = "io.kubernetes.cri.pod-annotations";
@@ -10,22 +9,10 @@ const POD_ANNOTATIONS = "io.kubernetes.cri.pod-annotations";
 /** Values of all capabilities that this pod has something for, by capability. */
 export type CapabilityArgs = ReadonlyMap<string, JsonValue>;
 
-/**
- * @throws {InvalidArgumentError} a bandwidth annotation is malformed
- * @throws {UnimplementedError} host ports are asked for and no plugin of the list opens them
- */
-export function capabilityArgs(list: CniList, request: AttachRequest): CapabilityArgs {
+/** @throws {InvalidArgumentError} a bandwidth annotation is malformed */
+export function capabilityArgs(request: AttachRequest): CapabilityArgs {
   const args = new Map<string, JsonValue>();
   if (request.portMappings.length > 0) {
-    if (!list.plugins.some(({ capabilities }) => capabilities.has("portMappings"))) {
-      throw new UnimplementedError(
-        `Host ports are asked for, but no plugin of network "${list.name}" has the portMappings capability`,
-        {
-          field: "config.port_mappings",
-          remedy: "add the portmap plugin to the network's configuration",
-        },
-      );
-    }
     args.set(
       "portMappings",
       request.portMappings.map(({ protocol, containerPort, hostPort, hostIp }) => ({

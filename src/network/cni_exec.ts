@@ -10,6 +10,7 @@ import type { JsonObject } from "../model/mod.ts";
 import type { CommandResult, ProcessRunner } from "../sys/process_runner.ts";
 import { parseErrorMessage, printable } from "./cni_result.ts";
 import type { PluginPaths } from "./plugin_paths.ts";
+import { SYSTEM_PATH } from "./programs.ts";
 
 export type CniCommand = "ADD" | "DEL";
 
@@ -33,8 +34,6 @@ const INTERFACE = "eth0";
 const OUTPUT_LIMIT_BYTES = 1024 * 1024;
 /** The caller's signal comes first; this ends a plugin whose caller has none. */
 const LONGEST_MS = 10 * 60 * 1000;
-/** Plugins call iptables, nft, ip and modprobe by name. */
-const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 export class CniExec {
   readonly #runner: ProcessRunner;
@@ -68,7 +67,8 @@ export class CniExec {
           CNI_IFNAME: INTERFACE,
           CNI_ARGS: invocation.args,
           CNI_PATH: this.#paths.dirs.join(":"),
-          PATH,
+          // Plugins call iptables, nft, ip and modprobe by name.
+          PATH: SYSTEM_PATH,
         },
         cwd: "/",
         stdin: new TextEncoder().encode(JSON.stringify(invocation.configuration)),

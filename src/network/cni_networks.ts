@@ -45,6 +45,12 @@ export class CniNetworks implements Networks {
     return this.#options.config.choose();
   }
 
+  opensHostPorts(network: ChosenNetwork): boolean {
+    return parseCniList(network.configuration).plugins.some(({ capabilities }) =>
+      capabilities.has("portMappings")
+    );
+  }
+
   attach(
     network: ChosenNetwork,
     request: AttachRequest,
@@ -52,7 +58,7 @@ export class CniNetworks implements Networks {
   ): Promise<Attachment> {
     return this.#perSandbox.run(request.sandboxId, async () => {
       const list = parseCniList(network.configuration);
-      const args = { capabilities: capabilityArgs(list, request), pod: cniArgs(request) };
+      const args = { capabilities: capabilityArgs(request), pod: cniArgs(request) };
       let previous: { readonly result: JsonObject; readonly ips: readonly string[] } | undefined;
       for (const plugin of list.plugins) {
         const stdout = await this.#run(
@@ -84,7 +90,7 @@ export class CniNetworks implements Networks {
   ): Promise<void> {
     return this.#perSandbox.run(request.sandboxId, async () => {
       const list = parseCniList(network.configuration);
-      const args = detachArgs(list, request);
+      const args = detachArgs(request);
       const netnsPath =
         request.netnsPath !== "" && isPinned(this.#options.kernel, request.netnsPath)
           ? request.netnsPath
@@ -150,13 +156,13 @@ interface CniArguments {
 }
 
 /** What DEL is told; something that ADD refused must not keep DEL from running. */
-function detachArgs(list: CniList, request: AttachRequest): CniArguments {
+function detachArgs(request: AttachRequest): CniArguments {
   try {
-    return { capabilities: capabilityArgs(list, request), pod: cniArgs(request) };
+    return { capabilities: capabilityArgs(request), pod: cniArgs(request) };
   } catch {
     const nameless = { ...request, podName: "", podNamespace: "", podUid: "" };
     const plain = { ...nameless, portMappings: [], annotations: {} };
-    return { capabilities: capabilityArgs(list, plain), pod: cniArgs(plain) };
+    return { capabilities: capabilityArgs(plain), pod: cniArgs(plain) };
   }
 }
 

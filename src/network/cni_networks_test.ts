@@ -1,13 +1,12 @@
 import assert from "node:assert/strict";
-import {
-  DeadlineExceededError,
-  InvalidArgumentError,
-  UnavailableError,
-  UnimplementedError,
-} from "../errors/mod.ts";
+import { DeadlineExceededError, InvalidArgumentError, UnavailableError } from "../errors/mod.ts";
 import { newSandboxId } from "../model/mod.ts";
 import { createLinuxKernel, NodeProcessRunner, PidfdWatcher, ProcTable } from "../sys/mod.ts";
-import { attachmentIntent, attachmentResource } from "./attachment_resource.ts";
+import {
+  attachmentIntent,
+  attachmentResource,
+  type AttachmentRooms,
+} from "./attachment_resource.ts";
 import { CniExec } from "./cni_exec.ts";
 import { CniNetworks } from "./cni_networks.ts";
 import type { AttachRequest, ChosenNetwork } from "./networks.ts";
@@ -83,6 +82,20 @@ class Place implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await Deno.remove(this.dir, { recursive: true });
   }
+}
+
+/** How an attachment is undone where nothing else is there. */
+function attachmentType(
+  networks: AttachmentRooms["networks"],
+  rooms: Partial<AttachmentRooms> = {},
+) {
+  return attachmentResource({
+    networks,
+    orphans: { end: () => Promise.resolve() },
+    hostPorts: { leadTo: () => false },
+    ledger: { release: () => {} },
+    ...rooms,
+  });
 }
 
 const guard = () => AbortSignal.timeout(30_000);
@@ -161,20 +174,36 @@ Deno.test("a plugin is told what it declared a capability for, and no more", asy
   assert.equal(JSON.parse(place.read("rich.ADD.stdin")).capabilities, undefined);
 });
 
-Deno.test("host ports without a plugin that opens them are refused before anything runs", async () => {
+Deno.test("whether a plugin of the list opens host ports can be told before anything runs", async () => {
   await using place = await Place.make();
-  await place.plugin("p", `${RECORD}echo '${RESULT}'`);
-  const portMappings = [
-    { protocol: "tcp", containerPort: 80, hostPort: 80, hostIp: "" },
-  ] as const;
-  await assert.rejects(
-    place.attach(place.chain({ type: "p" }), { portMappings }),
-    (error: UnimplementedError) =>
-      error instanceof UnimplementedError && error.details.field === "config.port_mappings",
-  );
+  const opens = (...plugins: { type: string }[]) =>
+    place.networks.opensHostPorts(place.chain(...plugins));
+  const portMappings = (value: unknown) => ({ type: "p", capabilities: { portMappings: value } });
+  assert.equal(opens({ type: "first" }, portMappings(true)), true);
+  assert.equal(opens({ type: "first" }, portMappings(false)), false);
+  assert.equal(opens({ type: "portmap" }), false);
+});
+
+Deno.test("an address is not given back while host ports lead to it, and its claim ends with it", async () => {
+  await using place = await Place.make();
+  await place.plugin("p", RECORD);
+  const { payload } = attachmentIntent(place.chain({ type: "p" }), place.request);
+  const released: string[] = [];
+  const ledger = { release: (id: string) => void released.push(id) };
+  const undo = (leads: boolean) => {
+    const type = attachmentType(place.networks, { hostPorts: { leadTo: () => leads }, ledger });
+    return type.undo(type.parse(payload), {
+      resource: { row: 1, owner: "x", kind: type.kind, payload, state: "done", bootId: "b" },
+      sameBoot: true,
+      signal: guard(),
+    });
+  };
+  await assert.rejects(undo(true), UnavailableError);
   assert.throws(() => place.read("calls"), Deno.errors.NotFound);
-  await place.detach(place.chain({ type: "p" }), { portMappings });
-  assert.match(place.read("calls"), /DEL/, "and its undoing runs all the same");
+  assert.deepEqual(released, []);
+  await undo(false);
+  assert.match(place.read("calls"), /DEL/);
+  assert.deepEqual(released, [place.request.sandboxId]);
 });
 
 for (
@@ -304,7 +333,7 @@ Deno.test("DEL gets an empty namespace if the path is none, or was another boot'
   await place.detach(network);
   assert.match(place.read("p.DEL.env"), /^CNI_NETNS=\/proc\/self\/ns\/net$/m);
 
-  const type = attachmentResource(place.networks, { end: () => Promise.resolve() });
+  const type = attachmentType(place.networks);
   const { payload } = attachmentIntent(network, place.request);
   const record = JSON.parse(JSON.stringify({ ...payload, result: JSON.parse(RESULT) }));
   await type.undo(type.parse(record), {
@@ -329,7 +358,9 @@ Deno.test("an ADD that a killed server left running is ended before DEL", async 
   }).spawn();
   const processes = new ProcTable(kernel);
   using watcher = new PidfdWatcher({ kernel, processes });
-  const type = attachmentResource(place.networks, new ProcOrphanPlugins(processes, watcher));
+  const type = attachmentType(place.networks, {
+    orphans: new ProcOrphanPlugins(processes, watcher),
+  });
   const { payload } = attachmentIntent(place.chain({ type: "p" }), place.request);
   await type.undo(type.parse(payload), {
     resource: { row: 1, owner: "x", kind: type.kind, payload, state: "intended", bootId: "b" },
@@ -341,8 +372,6 @@ Deno.test("an ADD that a killed server left running is ended before DEL", async 
 });
 
 Deno.test("a record of another shape is refused", () => {
-  const type = attachmentResource({ detach: () => Promise.resolve() }, {
-    end: () => Promise.resolve(),
-  });
+  const type = attachmentType({ detach: () => Promise.resolve() });
   assert.throws(() => type.parse({ network: {} }), /record/);
 });

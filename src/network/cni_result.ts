@@ -44,6 +44,32 @@ export function parseResult(stdout: string, version: string): ParsedResult {
   return { ok: true, result: json, ips };
 }
 
+/** Addresses of the pod in a result that {@link parseResult} has taken, with their prefix lengths. */
+export function addressesOf(
+  result: JsonObject,
+): { readonly ip: string; readonly prefix: number }[] {
+  const interfaces = listOf(result["interfaces"]) ?? [];
+  return (listOf(result["ips"]) ?? []).flatMap((entry) => {
+    const ip = addressOf(entry["address"]);
+    if (ip === undefined || isOnHost(entry["interface"], interfaces)) return [];
+    return [{ ip, prefix: Number(String(entry["address"]).split("/")[1]) }];
+  });
+}
+
+/** Interfaces on the host's side that a result names: a bridge, the other end of a veth pair. */
+export function hostInterfacesOf(result: JsonObject): string[] {
+  const names = (listOf(result["interfaces"]) ?? [])
+    .filter((entry) => (entry["sandbox"] ?? "") === "")
+    .map((entry) => entry["name"]);
+  return [...new Set(names)].filter((name) => typeof name === "string").filter(isInterfaceName);
+}
+
+/** A name that stands for one interface, in a path and in a rule: not `all`, not the loopback's. */
+export function isInterfaceName(name: string): boolean {
+  return /^[A-Za-z0-9_.@-]{1,15}$/.test(name) && !/^\.+$/.test(name) &&
+    !["all", "default", "lo"].includes(name);
+}
+
 /** The message of an error object (specification section 5, "Error"), undefined if it is none. */
 export function parseErrorMessage(stdout: string): string | undefined {
   const json = parseJson(stdout);

@@ -49,6 +49,8 @@ export interface Networks {
   readiness(): NetworkReadiness;
   /** The network a new pod gets. @throws {UnavailableError} none is configured: says where it looked */
   choose(): ChosenNetwork;
+  /** Whether a plugin of the list opens host ports (capability `portMappings`). */
+  opensHostPorts(network: ChosenNetwork): boolean;
   /**
    * ADD of each plugin of the list. After a failure the caller runs {@link Networks.detach}: half a
    * chain may have been added.

@@ -1,10 +1,14 @@
 /** What the network needs to know of a pod. @module */
-import type { AttachRequest, PortMapping } from "../network/mod.ts";
+import type { AttachRequest, PortHolder, PortMapping } from "../network/mod.ts";
 import { Protocol } from "../proto/mod.ts";
 import type { SandboxRecord } from "./sandbox.ts";
 
-/** Host ports of zero are none: the CRI sends them for container ports without one. */
-export function attachRequest(record: SandboxRecord, netnsPath: string): AttachRequest {
+/** @param hostPortMapping false if host ports are left unmapped on this node */
+export function attachRequest(
+  record: SandboxRecord,
+  netnsPath: string,
+  hostPortMapping: boolean,
+): AttachRequest {
   const { config } = record;
   return {
     sandboxId: record.id,
@@ -12,17 +16,27 @@ export function attachRequest(record: SandboxRecord, netnsPath: string): AttachR
     podNamespace: config.metadata?.namespace ?? "",
     podUid: config.metadata?.uid ?? "",
     netnsPath,
-    portMappings: config.portMappings
-      .filter((mapping) => mapping.hostPort > 0)
-      .map((mapping): PortMapping => ({
-        protocol: protocolName(mapping.protocol),
-        containerPort: mapping.containerPort,
-        hostPort: mapping.hostPort,
-        hostIp: mapping.hostIp,
-      })),
+    portMappings: hostPortMapping ? hostPortsOf(record) : [],
     annotations: config.annotations,
     cgroupParent: record.cgroupParent,
   };
+}
+
+/** Host ports of zero are none: the CRI sends them for container ports without one. */
+export function hostPortsOf({ config }: SandboxRecord): PortMapping[] {
+  return config.portMappings
+    .filter((mapping) => mapping.hostPort > 0)
+    .map((mapping) => ({
+      protocol: protocolName(mapping.protocol),
+      containerPort: mapping.containerPort,
+      hostPort: mapping.hostPort,
+      hostIp: mapping.hostIp,
+    }));
+}
+
+export function portHolder({ id, config }: SandboxRecord): PortHolder {
+  const { namespace = "", name = "" } = config.metadata ?? {};
+  return { sandboxId: id, pod: `${namespace}/${name}` };
 }
 
 function protocolName(protocol: Protocol): PortMapping["protocol"] {

@@ -112,6 +112,7 @@ export async function recoverPods(
   for (const record of containerCopies) registry.putContainer(record);
 
   await Promise.all(containers.map((record) => recoverContainer(options, record)));
+  options.sandboxes.takeOverHostPorts();
   const stopping = sandboxes.map((record) => recoverSandbox(options, record));
   const halfMade = sandboxes.filter(({ state }) => state.kind === "creating");
   await Promise.all(halfMade.map((record) => undoCreation(options, "sandbox", record.id)));

@@ -17,7 +17,7 @@ function recovery(options: Partial<RecoveryOptions> = {}) {
   const recovered: RecoveryOptions = {
     registry,
     runner: {} as never,
-    sandboxes: {} as never,
+    sandboxes: { takeOverHostPorts: () => {} } as never,
     containers: { reap: () => Promise.resolve() } as never,
     updater: {} as never,
     exits: {} as never,
@@ -51,6 +51,7 @@ Deno.test("an interrupted stop that hangs does not hold up the others", async ()
   const hanging = Promise.withResolvers<void>();
   const { options } = recovery({
     sandboxes: {
+      takeOverHostPorts: () => {},
       resumeStop: (id: string) => {
         begun.add(id);
         return id === records[0]!.id ? hanging.promise : Promise.resolve();

@@ -2,16 +2,24 @@
  * Starting a sandbox, as data: the steps, what each leaves behind, and how long each may take.
  *
  * ```text
- * directories ─┬─ namespaces ── network-attach ─┬─ hosts-file
- *              ├─ shm ── files                  │
- *              └─ cgroup                        │
+ * directories ─┬─ namespaces ── network-attach ── host-ports ─┬─ hosts-file
+ *              ├─ shm ── files                                 │
+ *              └─ cgroup                                       │
  * ```
  *
  * @module
  */
+import { InternalError } from "../errors/mod.ts";
 import type { JsonObject } from "../model/mod.ts";
-import type { Attachment, AttachRequest, ChosenNetwork, Networks } from "../network/mod.ts";
-import { attachmentIntent } from "../network/mod.ts";
+import type {
+  Attachment,
+  AttachRequest,
+  ChosenNetwork,
+  HostPortEntry,
+  HostPorts,
+  Networks,
+} from "../network/mod.ts";
+import { attachmentIntent, hostPortsIntent } from "../network/mod.ts";
 import { hostnameFile, hostsFile, resolvConfFile } from "../oci/mod.ts";
 import type { Plan, Step } from "../state/steps.ts";
 import type { NamespaceRequest, Namespaces, PinnableNamespace } from "../sys/namespaces.ts";
@@ -27,11 +35,18 @@ import {
 import type { PodDeadlines } from "./deadlines.ts";
 import type { SandboxRecord } from "./sandbox.ts";
 
+export interface SandboxNetwork {
+  readonly chosen: ChosenNetwork;
+  readonly request: AttachRequest;
+  /** True if no plugin of the network opens the pod's host ports, so that we do. */
+  readonly ownHostPorts: boolean;
+}
+
 /** What the steps of one start share. */
 export interface SandboxRun {
   readonly record: SandboxRecord;
   /** Undefined for host network. */
-  readonly network: { readonly chosen: ChosenNetwork; readonly request: AttachRequest } | undefined;
+  readonly network: SandboxNetwork | undefined;
   /** Checked against the allow-list; none for host namespaces. */
   readonly sysctls: Readonly<Record<string, string>>;
   readonly shmBytes: bigint;
@@ -43,6 +58,7 @@ export interface SandboxRunRooms {
   readonly layout: PodLayout;
   readonly namespaces: Namespaces;
   readonly networks: Pick<Networks, "attach">;
+  readonly hostPorts: Pick<HostPorts, "assertUsable" | "plan" | "open">;
   readonly resources: PodResources;
   readonly nodeFiles: NodeFiles;
   readonly deadlines: PodDeadlines;
@@ -50,7 +66,10 @@ export interface SandboxRunRooms {
 
 /** The plan of RunPodSandbox. */
 export function sandboxRunPlan(rooms: SandboxRunRooms, run: SandboxRun): Plan<SandboxRun> {
-  const network = run.network === undefined ? [] : [networkStep(rooms, run.network)];
+  const network = run.network === undefined ? [] : [
+    networkStep(rooms, run.network),
+    ...(run.network.ownHostPorts ? [hostPortsStep(rooms, run.network)] : []),
+  ];
   return [
     directoriesStep(rooms),
     {
@@ -94,7 +113,7 @@ function namespacesStep({ namespaces, deadlines }: SandboxRunRooms): Step<Sandbo
 
 function networkStep(
   { networks, deadlines }: SandboxRunRooms,
-  network: NonNullable<SandboxRun["network"]>,
+  network: SandboxNetwork,
 ): Step<SandboxRun> {
   return {
     name: "network-attach",
@@ -103,6 +122,25 @@ function networkStep(
     act: async (run, signal): Promise<JsonObject> => {
       run.attachment = await networks.attach(network.chosen, network.request, signal);
       return { result: run.attachment.result };
+    },
+  };
+}
+
+function hostPortsStep(
+  { hostPorts, deadlines }: SandboxRunRooms,
+  { request }: SandboxNetwork,
+): Step<SandboxRun> {
+  let entry: HostPortEntry | undefined;
+  return {
+    name: "host-ports",
+    deadlineMs: deadlines.filesMs,
+    intent: ({ record, attachment }) => {
+      if (attachment === undefined) throw new InternalError("Host ports come before the network");
+      entry = hostPorts.plan(record.id, request.portMappings, attachment);
+      return hostPortsIntent(entry);
+    },
+    act: async (_run, signal) => {
+      if (entry !== undefined) await hostPorts.open(entry, signal);
     },
   };
 }

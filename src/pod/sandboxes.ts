@@ -5,7 +5,12 @@
  */
 import { FailedPreconditionError, InvalidArgumentError } from "../errors/mod.ts";
 import { type Clock, newSandboxId, type SandboxId } from "../model/mod.ts";
-import { ATTACHMENT_KIND, type Networks } from "../network/mod.ts";
+import {
+  ATTACHMENT_KIND,
+  HOST_PORTS_KIND,
+  type HostPortLedger,
+  type Networks,
+} from "../network/mod.ts";
 import {
   type AnnotationRules,
   podHostname,
@@ -28,7 +33,7 @@ import { JoinableCreations, type KeyedRequest, nameTaken } from "./joining.ts";
 import type { PodLayout } from "./layout.ts";
 import { sandboxMatches } from "./listing.ts";
 import type { KeyedMutex } from "./mutex.ts";
-import { attachRequest } from "./pod_network.ts";
+import { attachRequest, hostPortsOf, portHolder } from "./pod_network.ts";
 import type { PodRegistry } from "./registry.ts";
 import { STOPPED_KINDS } from "./resources.ts";
 import {
@@ -38,7 +43,12 @@ import {
   type SandboxNamespaces,
   type SandboxRecord,
 } from "./sandbox.ts";
-import { type SandboxRun, sandboxRunPlan, type SandboxRunRooms } from "./sandbox_run.ts";
+import {
+  type SandboxNetwork,
+  type SandboxRun,
+  sandboxRunPlan,
+  type SandboxRunRooms,
+} from "./sandbox_run.ts";
 import { sandboxStatus } from "./sandbox_status.ts";
 import type { EncodedItems, RunSandboxRequest, SandboxService } from "./service.ts";
 
@@ -63,13 +73,16 @@ export interface SandboxSettings {
   readonly annotationRules: (handler: string) => AnnotationRules;
   /** Host name of pods on the host's network. */
   readonly nodeName: string;
+  /** False with `disable_hostport_mapping`: host ports are left unmapped. */
+  readonly hostPortMapping: boolean;
 }
 
 export interface SandboxesOptions {
   readonly registry: PodRegistry;
   readonly runner: StepRunner;
   readonly rooms: SandboxRunRooms;
-  readonly networks: Pick<Networks, "choose">;
+  readonly networks: Pick<Networks, "choose" | "opensHostPorts">;
+  readonly ledger: HostPortLedger;
   readonly runtime: Pick<ContainerRuntime, "resolveHandler">;
   readonly members: SandboxMembers;
   readonly mutex: KeyedMutex;
@@ -109,7 +122,9 @@ export class Sandboxes implements SandboxService {
         if (known.state.kind === "ready") return known.id;
         throw nameTaken(keyed, known.id, "exists and is no longer ready");
       }
-      await this.#create(this.#plan(id, request, keyed.fingerprint));
+      const run = this.#plan(id, request, keyed.fingerprint);
+      await this.#claimHostPorts(run);
+      await this.#create(run);
       return id;
     });
   }
@@ -128,7 +143,7 @@ export class Sandboxes implements SandboxService {
 
   /** Removes a sandbox in any committed state; also finishes a removal that a restart cut off. */
   async removeRecorded(id: SandboxId): Promise<void> {
-    const { registry, runner, members, mutex, log } = this.#options;
+    const { registry, runner, members, mutex, ledger, log } = this.#options;
     try {
       await this.#stop(id);
     } catch (error) {
@@ -145,7 +160,7 @@ export class Sandboxes implements SandboxService {
       });
     }
     await registry.settled("sandbox", id);
-    await runner.undo(REMOVE, id).catch((error: unknown) => {
+    await runner.undo(REMOVE, id).then(() => ledger.release(id), (error: unknown) => {
       log.error("A removed sandbox left something behind; it will be tried again", { id, error });
     });
     await runner.commit(REMOVE, "forget", () => registry.deleteSandbox(id));
@@ -171,9 +186,22 @@ export class Sandboxes implements SandboxService {
     await this.#stop(id);
   }
 
+  /** Host ports of pods on the host's network, which no attachment tells about. */
+  takeOverHostPorts(): void {
+    const { registry, ledger, settings } = this.#options;
+    if (!settings.hostPortMapping) return;
+    for (const record of registry.sandboxes()) {
+      const { kind } = record.state;
+      if (record.namespaces.net.kind !== "host" || (kind !== "ready" && kind !== "stopping")) {
+        continue;
+      }
+      ledger.load(portHolder(record), hostPortsOf(record));
+    }
+  }
+
   /** Everything about the request that can be refused is refused here, before anything is made. */
   #plan(id: SandboxId, request: RunSandboxRequest, requestPrint: string): SandboxRun {
-    const { runtime, networks, layout, settings, clock, bootId, log, assertSpace } = this.#options;
+    const { runtime, layout, settings, clock, bootId, log, assertSpace } = this.#options;
     assertSpace();
     const { config, runtimeHandler } = request;
     const handler = runtime.resolveHandler(runtimeHandler);
@@ -209,7 +237,7 @@ export class Sandboxes implements SandboxService {
     return {
       record,
       network: namespaces.net.kind === "pinned"
-        ? { chosen: networks.choose(), request: attachRequest(record, namespaces.net.path) }
+        ? this.#network(record, namespaces.net.path)
         : undefined,
       sysctls,
       shmBytes: shmSizeWish(config.annotations, rules) ?? settings.shmBytes,
@@ -217,8 +245,33 @@ export class Sandboxes implements SandboxService {
     };
   }
 
+  #network(record: SandboxRecord, netnsPath: string): SandboxNetwork {
+    const { networks, rooms, settings } = this.#options;
+    const chosen = networks.choose();
+    const request = attachRequest(record, netnsPath, settings.hostPortMapping);
+    const ownHostPorts = request.portMappings.length > 0 && !networks.opensHostPorts(chosen);
+    if (ownHostPorts) rooms.hostPorts.assertUsable();
+    return { chosen, request, ownHostPorts };
+  }
+
+  /** Before anything is made: a port that somebody has is an error that names them. */
+  async #claimHostPorts({ record, network }: SandboxRun): Promise<void> {
+    const { ledger, settings } = this.#options;
+    // Programs of a pod on the host's network listen by themselves.
+    const mappings = network?.request.portMappings ??
+      (settings.hostPortMapping ? hostPortsOf(record) : []);
+    ledger.claim(portHolder(record), mappings);
+    if (network === undefined) return;
+    try {
+      await ledger.assertNotListening(mappings);
+    } catch (error) {
+      ledger.release(record.id);
+      throw error;
+    }
+  }
+
   async #create(run: SandboxRun): Promise<void> {
-    const { registry, runner, rooms, log } = this.#options;
+    const { registry, runner, rooms, ledger, log } = this.#options;
     const { id } = run.record;
     await runner.commit(RUN, "record", () => registry.putSandbox(run.record));
     try {
@@ -230,7 +283,8 @@ export class Sandboxes implements SandboxService {
     } catch (error) {
       log.warn("A sandbox could not be started", { id, error });
       this.#timings.delete(id);
-      await runner.undo(RUN, id).catch((failure: unknown) => {
+      await runner.undo(RUN, id).then(() => ledger.release(id), (failure: unknown) => {
+        // Its ports stay taken with the attachment that is left.
         log.error("A failed sandbox left something behind", { id, error: failure });
       });
       registry.deleteSandbox(id);
@@ -238,9 +292,9 @@ export class Sandboxes implements SandboxService {
     }
   }
 
-  /** Containers, then the network with its stored configuration, then pins and mounts. */
+  /** Containers, then host ports, the network with its stored configuration, pins and mounts. */
   async #stop(id: SandboxId): Promise<void> {
-    const { registry, runner, members, mutex } = this.#options;
+    const { registry, runner, members, mutex, ledger } = this.#options;
     {
       using _ = await mutex.acquire(id);
       const record = registry.sandbox(id);
@@ -254,8 +308,10 @@ export class Sandboxes implements SandboxService {
     using _ = await mutex.acquire(id);
     const record = registry.sandbox(id);
     if (record?.state.kind !== "stopping") return;
+    await runner.undo(STOP, id, [HOST_PORTS_KIND]);
     await runner.undo(STOP, id, [ATTACHMENT_KIND]);
     await runner.undo(STOP, id, STOPPED_KINDS);
+    ledger.release(id);
     await runner.commit(STOP, "stopped", () => {
       registry.putSandbox(sandboxIn(record, { kind: "stopped", ips: sandboxIps(record) }));
     });

@@ -1,8 +1,19 @@
 import assert from "node:assert/strict";
-import { DeadlineExceededError, SauropodError } from "../errors/mod.ts";
+import {
+  DeadlineExceededError,
+  FailedPreconditionError,
+  SauropodError,
+  UnavailableError,
+} from "../errors/mod.ts";
 import { SystemClock } from "../model/mod.ts";
-import type { Attachment } from "../network/mod.ts";
-import { PodSandboxConfig } from "../proto/mod.ts";
+import { type Attachment, type HostPortEntry, HostPortLedger } from "../network/mod.ts";
+import {
+  LinuxPodSandboxConfig,
+  NamespaceMode,
+  PodSandboxConfig,
+  type PortMapping,
+  Protocol,
+} from "../proto/mod.ts";
 import { JournalStepRunner, PodState, ResourceTypes, Undoer } from "../state/mod.ts";
 import { silentLogger } from "../telemetry/mod.ts";
 import { PodLayout } from "./layout.ts";
@@ -13,12 +24,21 @@ import { Sandboxes } from "./sandboxes.ts";
 
 const ATTACHED: Attachment = { network: "net", ips: ["10.0.0.2"], result: {} };
 
+/** A port of the host that a program of the host listens on. */
+const LISTENED = 22;
+const SOCKET = { address: "0.0.0.0", port: LISTENED, inode: "1" };
+
 /** Sandboxes over a real record and real step runner; what the kernel would do is only noted. */
 class House implements AsyncDisposable {
   readonly directory = Deno.makeTempDirSync();
   readonly state = PodState.open({ path: `${this.directory}/pods.db`, bootId: "boot" });
   readonly pinned = new Set<string>();
-  detached = 0;
+  /** What of the network was undone, in order. */
+  readonly undone: string[] = [];
+  readonly opened: HostPortEntry[] = [];
+  pluginOpensPorts = false;
+  open: (entry: HostPortEntry) => Promise<void> = (entry) =>
+    Promise.resolve(void this.opened.push(entry));
   attach: (signal: AbortSignal) => Promise<Attachment> = () => Promise.resolve(ATTACHED);
   readonly sandboxes: Sandboxes;
   readonly registry: PodRegistry;
@@ -52,7 +72,12 @@ class House implements AsyncDisposable {
     types.register({
       kind: "cni-attachment",
       parse: (payload) => payload,
-      undo: () => Promise.resolve(void this.detached++),
+      undo: () => Promise.resolve(void this.undone.push("attachment")),
+    });
+    types.register({
+      kind: "host-ports",
+      parse: (payload) => payload,
+      undo: () => Promise.resolve(void this.undone.push("host ports")),
     });
     const { journal, sandboxes, containers } = state;
     const undoer = new Undoer({ journal, types, bootId: "boot" });
@@ -69,6 +94,13 @@ class House implements AsyncDisposable {
         layout,
         namespaces,
         networks: { attach: (_chosen, _request, signal) => this.attach(signal) },
+        hostPorts: {
+          assertUsable: () => {},
+          plan: (sandboxId, mappings) => {
+            return { sandboxId, mappings, addresses: [], loopbackRoutes: [], bridgePorts: [] };
+          },
+          open: (entry) => this.open(entry),
+        },
         resources,
         nodeFiles: { hosts: () => Promise.resolve(""), resolvConf: () => Promise.resolve("") },
         deadlines: {
@@ -81,7 +113,14 @@ class House implements AsyncDisposable {
           updateMs: 30_000,
         },
       },
-      networks: { choose: () => ({ name: "net", configuration: {} }) },
+      networks: {
+        choose: () => ({ name: "net", configuration: {} }),
+        opensHostPorts: () => this.pluginOpensPorts,
+      },
+      ledger: new HostPortLedger({
+        withPort: (_protocol, port) => Promise.resolve(port === LISTENED ? [SOCKET] : []),
+        holderOf: () => Promise.resolve({ pid: 42, name: "nginx" }),
+      }),
       runtime: { resolveHandler: () => "runc" },
       members: { stopAll: () => Promise.resolve(), removeAll: () => Promise.resolve() },
       mutex: new KeyedMutex(),
@@ -89,6 +128,7 @@ class House implements AsyncDisposable {
       settings: {
         defaultCgroupParent: "/pods",
         defaultSysctls: [],
+        hostPortMapping: true,
         shmBytes: 1n,
         annotationRules: () => ({ allowed: [], defaults: {} }),
         nodeName: "node",
@@ -100,10 +140,11 @@ class House implements AsyncDisposable {
     });
   }
 
-  run(name = "pod", labels: Record<string, string> = {}) {
+  run(name = "pod", labels: Record<string, string> = {}, more: Partial<PodSandboxConfig> = {}) {
     const config = PodSandboxConfig.fromPartial({
       metadata: { name, namespace: "ns", uid: "u" },
       labels,
+      ...more,
     });
     return this.sandboxes.run({ config, runtimeHandler: "" });
   }
@@ -124,7 +165,7 @@ Deno.test("a stage past its deadline is undone, named in the error, and the name
   assert.ok(error instanceof DeadlineExceededError, String(error));
   assert.equal(error.details.stage, "network-attach");
   assert.deepEqual([...house.pinned], [], "the namespaces are undone");
-  assert.equal(house.detached, 1, "half an attachment is taken away");
+  assert.deepEqual(house.undone, ["attachment"], "half an attachment is taken away");
   assert.deepEqual(house.state.sandboxes.all(), []);
   assert.deepEqual(await house.state.journal.owners(), []);
 
@@ -163,8 +204,76 @@ Deno.test("a sandbox that was stopped keeps its name until it is removed", async
   await using house = new House();
   const id = await house.run();
   await house.sandboxes.stop(id);
-  assert.equal(house.detached, 1);
+  assert.deepEqual(house.undone, ["attachment"]);
   await assert.rejects(house.run(), /no longer ready/);
   await house.sandboxes.remove(id);
   assert.notEqual(await house.run(), id);
+});
+
+const port = (hostPort: number, hostIp = "") => ({
+  protocol: Protocol.TCP,
+  containerPort: 80,
+  hostPort,
+  hostIp,
+});
+const withPorts = (...portMappings: PortMapping[]) => ({ portMappings });
+const HOST_NETWORK = {
+  linux: LinuxPodSandboxConfig.fromPartial({
+    securityContext: { namespaceOptions: { network: NamespaceMode.NODE } },
+  }),
+};
+
+Deno.test("host ports are opened by the network's plugin if it has one, else by our own rules", async () => {
+  await using house = new House();
+  const own = await house.run("own", {}, withPorts(port(8080), port(0)));
+  assert.deepEqual(house.opened.map(({ mappings }) => mappings), [[
+    { protocol: "tcp", containerPort: 80, hostPort: 8080, hostIp: "" },
+  ]]);
+  house.pluginOpensPorts = true;
+  await house.run("plugins", {}, withPorts(port(8081)));
+  assert.equal(house.opened.length, 1);
+  // The record says which it was, whatever the network's list says by now.
+  await house.sandboxes.stop(own);
+  assert.deepEqual(house.undone, ["host ports", "attachment"], "ports are closed first");
+});
+
+Deno.test("a host port that another pod has is refused by that pod's name until it is stopped", async () => {
+  await using house = new House();
+  const first = await house.run("first", {}, withPorts(port(8080)));
+  await assert.rejects(
+    house.run("second", {}, withPorts(port(8080, "127.0.0.1"))),
+    (error: Error) =>
+      error instanceof FailedPreconditionError && error.message.includes("pod ns/first") &&
+      error.message.includes(first) && error.message.includes("127.0.0.1:8080/tcp"),
+  );
+  assert.deepEqual(house.state.sandboxes.all().length, 1, "nothing of it was made");
+  await assert.rejects(
+    house.run("host", {}, { ...withPorts(port(8080)), ...HOST_NETWORK }),
+    /taken by pod ns\/first/,
+  );
+  await house.sandboxes.stop(first);
+  const second = await house.run("second", {}, { ...withPorts(port(8080)), ...HOST_NETWORK });
+  await assert.rejects(house.run("third", {}, withPorts(port(8080))), /taken by pod ns\/second/);
+  await house.sandboxes.remove(second);
+  await house.run("third", {}, withPorts(port(8080)));
+});
+
+Deno.test("a failed pod gives its host ports back", async () => {
+  await using house = new House();
+  house.open = () => Promise.reject(new UnavailableError("no nft"));
+  await assert.rejects(house.run("pod", {}, withPorts(port(8080))), /no nft/);
+  assert.deepEqual(house.undone, ["host ports", "attachment"]);
+  house.open = () => Promise.resolve();
+  await house.run("other", {}, withPorts(port(8080)));
+});
+
+Deno.test("a host port that a program of the host listens on is refused by its name", async () => {
+  await using house = new House();
+  await assert.rejects(
+    house.run("pod", {}, withPorts(port(LISTENED))),
+    /22\/tcp is taken by process 42 \(nginx\)/,
+  );
+  await house.run("elsewhere", {}, withPorts(port(23)));
+  // It listens by itself, and says so if it cannot.
+  await house.run("host", {}, { ...withPorts(port(LISTENED)), ...HOST_NETWORK });
 });

@@ -10,6 +10,7 @@ import assert from "node:assert/strict";
 import { LinuxContainerResources } from "../../src/proto/mod.ts";
 import { busyboxImage, busyboxLayer, type TestEntry } from "../integration/test_images.ts";
 import { startRegistry, type TestRegistry } from "../integration/registry.ts";
+import { PodSandboxConfig } from "../../src/proto/mod.ts";
 import type { CriClient } from "../support/cri_client.ts";
 import { containerConfig, podConfig, removePod, runPod } from "../support/pods.ts";
 import { type RunningServer, TestNode } from "../support/test_node.ts";
@@ -18,7 +19,10 @@ import { type RunningServer, TestNode } from "../support/test_node.ts";
 async function life(client: CriClient, node: TestNode, image: string): Promise<void> {
   const timeout = { timeoutMs: 60_000 };
   await client.images.pullImage({ image: { image } }, timeout);
-  const config = podConfig(node, { name: "matrix" });
+  const config = PodSandboxConfig.fromPartial({
+    ...podConfig(node, { name: "matrix" }),
+    portMappings: [{ containerPort: 80, hostPort: 20_000 + (Deno.pid % 10_000) }],
+  });
   const { podSandboxId } = await client.runtime.runPodSandbox({ config }, timeout);
   const { containerId } = await client.runtime.createContainer({
     podSandboxId,

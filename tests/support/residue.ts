@@ -4,6 +4,8 @@
  * @module
  */
 
+import { createHash } from "node:crypto";
+
 /** The names by which things of a node are recognised. */
 export interface NodeNames {
   readonly directory: string;
@@ -20,6 +22,7 @@ export async function residueOf(node: NodeNames): Promise<string[]> {
     ...mountsOf(node).map((path) => `mount ${path}`),
     ...(await filesBelow(`${node.directory}/namespaces`)).map((path) => `namespace pin ${path}`),
     ...(await linksOf(node)).map((name) => `link ${name} on ${node.bridge}`),
+    ...(await hostPortTableOf(node)).map((table) => `nftables table ${table}`),
     ...cgroupsOf(node).map((path) => `cgroup ${path}`),
     ...(await leasesOf(node)).map((path) => `lease ${path}`),
     ...(await filesBelow(`${node.directory}/exits`)).map((path) => `exit file ${path}`),
@@ -36,6 +39,9 @@ export async function endLeftovers(node: NodeNames): Promise<void> {
   for (const path of cgroupsOf(node)) killCgroup(path);
   for (const path of mountsOf(node).reverse()) await command("umount", "-l", path);
   await command("ip", "link", "delete", node.bridge);
+  for (const table of await hostPortTableOf(node)) {
+    await command("nft", "delete", "table", "inet", table);
+  }
   for (let round = 0; round < 50 && cgroupsOf(node).length > 0; round++) {
     for (const path of cgroupsOf(node).sort((a, b) => b.length - a.length)) tryRemove(path);
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -77,6 +83,17 @@ function mountsOf(node: NodeNames): string[] {
 async function linksOf(node: NodeNames): Promise<string[]> {
   const output = await command("ip", "-o", "link", "show", "master", node.bridge);
   return [...output.matchAll(/^\d+: ([^:@]+)/gm)].map((match) => match[1] ?? "");
+}
+
+/** Rules of host ports of pods; the table is there as long as one of them is. */
+async function hostPortTableOf(node: NodeNames): Promise<string[]> {
+  const table = hostPortTable(node);
+  const tables = await command("nft", "list", "tables", "inet");
+  return tables.split("\n").includes(`table inet ${table}`) ? [table] : [];
+}
+
+export function hostPortTable({ root }: Pick<NodeNames, "root">): string {
+  return `sauropod-hostports-${createHash("sha256").update(root).digest("hex").slice(0, 8)}`;
 }
 
 function cgroupsOf(node: NodeNames): string[] {
@@ -163,6 +180,12 @@ function tryRemove(path: string): void {
 }
 
 async function command(program: string, ...args: string[]): Promise<string> {
-  const { stdout } = await new Deno.Command(program, { args, stderr: "null" }).output();
-  return new TextDecoder().decode(stdout);
+  try {
+    const { stdout } = await new Deno.Command(program, { args, stderr: "null" }).output();
+    return new TextDecoder().decode(stdout);
+  } catch (error) {
+    // A program that is not installed has made nothing.
+    if (error instanceof Deno.errors.NotFound) return "";
+    throw error;
+  }
 }

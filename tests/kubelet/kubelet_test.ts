@@ -164,9 +164,10 @@ for (
         livenessProbe: { ...probe, ...EVERY_SECOND, timeoutSeconds: 2 },
       }],
     });
+    // By exec it may be ready before it serves.
     await bench.exec(
       name,
-      `touch /tmp/sick; kill $(ps | awk '/busybox httpd/ && !/awk/ {print $1}')`,
+      `touch /tmp/sick; kill $(ps | awk '/busybox httpd/ && !/awk/ {print $1}') || true`,
     );
     const status = await bench.until(
       name,
@@ -423,6 +424,25 @@ test("a pod on the host's network has its addresses and its name", async (bench)
     await Deno.readLink("/proc/self/ns/net"),
   );
   assert.equal(await bench.exec("outside", "hostname"), Deno.hostname());
+});
+
+test("a host port leads to the container, from the host too, until the pod has gone", async (bench) => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr as Deno.NetAddr;
+  listener.close();
+  await bench.run("open", {
+    containers: [{
+      script: "mkdir /www; echo served > /www/page; exec /bin/busybox httpd -f -p 8080 -h /www",
+      ports: [{ containerPort: 8080, hostPort: port }],
+      readinessProbe: { tcpSocket: { port: 8080 }, ...EVERY_SECOND },
+    }],
+  });
+  const page = async () => await (await fetch(`http://127.0.0.1:${port}/page`)).text();
+  assert.equal(await page(), "served\n");
+  await bench.restartRuntime("kill");
+  assert.equal(await page(), "served\n");
+  await bench.remove("open");
+  await assert.rejects(page());
 });
 
 test("hostPID and hostIPC are the host's namespaces", async (bench) => {

@@ -94,7 +94,7 @@ export class ContainerStopper {
   }
 
   async #kill(id: ContainerId, ended: Promise<void>): Promise<void> {
-    const { registry, runtime, clock, killDeadlineMs } = this.#options;
+    const { registry, runtime, exits, clock, killDeadlineMs } = this.#options;
     const giveUpAtMs = clock.monotonicMs() + killDeadlineMs;
     for (
       let pauseMs = FIRST_KILL_PAUSE_MS;;
@@ -102,7 +102,7 @@ export class ContainerStopper {
     ) {
       const record = registry.container(id);
       if (record === undefined || !isLive(record)) return;
-      runtime.signal(record.place, record.state.init, SIGKILL);
+      if (runtime.signal(record.place, record.state.init, SIGKILL)) exits.expectKill(id);
       const remainingMs = giveUpAtMs - clock.monotonicMs();
       if (remainingMs <= 0) {
         throw new DeadlineExceededError(

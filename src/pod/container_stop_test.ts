@@ -24,7 +24,7 @@ function stopping(endsAt: readonly number[]) {
         return true;
       },
     },
-    exits: { ended: () => ended.promise } as never,
+    exits: { ended: () => ended.promise, expectKill: () => {} } as never,
     mutex,
     clock: new SystemClock(),
     killDeadlineMs: 50,

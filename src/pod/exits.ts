@@ -29,6 +29,8 @@ interface Watch {
 export class ExitTracker implements Disposable {
   readonly #options: ExitTrackerOptions;
   readonly #watches = new Map<ContainerId, Watch>();
+  /** Those that were sent SIGKILL from here. */
+  readonly #killed = new Set<ContainerId>();
 
   constructor(options: ExitTrackerOptions) {
     this.#options = options;
@@ -53,8 +55,17 @@ export class ExitTracker implements Disposable {
     return this.#watches.get(id)?.exited.promise ?? Promise.resolve();
   }
 
+  /**
+   * Says that a container is being killed from here: exit code 137 means this then, and not a lack of
+   * memory that some child of it may have suffered before.
+   */
+  expectKill(id: ContainerId): void {
+    this.#killed.add(id);
+  }
+
   /** Ends the watch of a container that is being removed. */
   forget(id: ContainerId): void {
+    this.#killed.delete(id);
     this.#watches.get(id)?.handle[Symbol.dispose]();
     this.#watches.delete(id);
   }
@@ -70,7 +81,9 @@ export class ExitTracker implements Disposable {
       using _ = await mutex.acquire(id);
       const record = registry.container(id);
       if (record === undefined || !isLive(record)) return;
-      registry.putContainer(containerIn(record, exitedState(record, exit)));
+      const killedFromHere = this.#killed.delete(id);
+      const oomKilled = exit.oomKilled && !killedFromHere;
+      registry.putContainer(containerIn(record, exitedState(record, { ...exit, oomKilled })));
     }
     log.info("Container ended", { id, exitCode: exit.exitCode, oomKilled: exit.oomKilled });
     onExited(id);
@@ -84,11 +97,13 @@ export function exitedState(
   exit: ContainerExit,
 ): Extract<ContainerState, { kind: "exited" }> {
   const startedAtNs = record.state.kind === "running" ? record.state.startedAtNs : 0n;
+  const beganAtNs = startedAtNs || record.createdAtNs;
   return {
     kind: "exited",
     startedAtNs,
-    // File times come from a coarser clock than ours and may lie a few milliseconds behind.
-    finishedAtNs: exit.finishedAtNs > startedAtNs ? exit.finishedAtNs : startedAtNs + 1n,
+    // File times come from a coarser clock than ours and may lie a few milliseconds behind; and the
+    // clock may have been set back.
+    finishedAtNs: exit.finishedAtNs > beganAtNs ? exit.finishedAtNs : beganAtNs + 1n,
     exitCode: exit.exitCode,
     reason: reasonOf(exit),
     message: exit.monitorLost ? "the monitor died before the container; its exit code is lost" : "",

@@ -89,7 +89,10 @@ export interface ContainerRuntime {
   create(options: CreateOptions, signal: AbortSignal): Promise<CreatedContainer>;
   /** Only from created. @throws {FailedPreconditionError} it ended before it could be started */
   start(place: ContainerPlace, signal: AbortSignal): Promise<void>;
-  /** True if the signal reached the container's init process, false if that had ended. */
+  /**
+   * True if the signal reached the container's init process, false if that had ended. A paused container
+   * goes on, so that the signal acts.
+   */
   signal(place: ContainerPlace, init: ProcessIdentity, signal: number): boolean;
   /**
    * Kills what is left (the whole cgroup), removes the runtime's state and the monitor, and the files

@@ -116,7 +116,7 @@ export class ExitWatcher implements Disposable {
     if (found === undefined) return false;
     this.#settle(watch, {
       ...found,
-      oomKilled: this.#oomKilled(watch.place, found.exitCode),
+      oomKilled: found.exitCode === SIGKILL_EXIT_CODE && this.#oomKilled(watch.place),
       monitorLost: false,
     });
     return true;
@@ -127,7 +127,7 @@ export class ExitWatcher implements Disposable {
     this.#settle(watch, {
       exitCode: UNKNOWN_EXIT_CODE,
       finishedAtNs: this.#options.clock.nowNs(),
-      oomKilled: (this.#options.oomKills(watch.place.cgroupPath) ?? 0) > 0,
+      oomKilled: this.#oomKilled(watch.place),
       monitorLost: true,
     });
   }
@@ -154,13 +154,14 @@ export class ExitWatcher implements Disposable {
   }
 
   /**
-   * The monitor leaves an empty file when the kernel killed a process of the container for lack of
-   * memory, but misses the news if the container's end comes first; then the cgroup's own count and
-   * the exit code tell.
+   * Whether the kernel killed a process of the container for lack of memory: the cgroup's own count
+   * says it. The monitor's file, an empty one, is also there if a limit of the pod was reached and a
+   * process of another container paid for it, and is missing if the container's end came before the
+   * news; it counts where the cgroup went with its last process.
    */
-  #oomKilled({ bundle, cgroupPath }: ContainerPlace, exitCode: number): boolean {
-    return this.#exists(monitorFiles(bundle).oom) ||
-      (exitCode === SIGKILL_EXIT_CODE && (this.#options.oomKills(cgroupPath) ?? 0) > 0);
+  #oomKilled({ bundle, cgroupPath }: ContainerPlace): boolean {
+    const kills = this.#options.oomKills(cgroupPath);
+    return kills === undefined ? this.#exists(monitorFiles(bundle).oom) : kills > 0;
   }
 
   #exists(path: string): boolean {

@@ -164,8 +164,11 @@ export class OciRuntime implements ContainerRuntime, Disposable {
     return this.#command.start(handler, place.id, { timeoutMs: handler.createTimeoutMs, signal });
   }
 
-  signal(_place: ContainerPlace, init: ProcessIdentity, signal: number): boolean {
-    return this.#ports.processes.signal(init, signal);
+  signal({ cgroupPath }: ContainerPlace, init: ProcessIdentity, signal: number): boolean {
+    const reached = this.#ports.processes.signal(init, signal);
+    // Whoever paused it: what is frozen takes no signal before it runs again.
+    if (reached) this.#ports.cgroups.thaw(cgroupPath);
+    return reached;
   }
 
   remove(place: ContainerPlace, signal: AbortSignal): Promise<void> {

@@ -280,3 +280,35 @@ Deno.test("loadConfiguration() fails for a file that was asked for and does not 
     NotFoundError,
   );
 });
+
+Deno.test("loadConfiguration() says what monitor_cgroup means without systemd", async () => {
+  const noticesOf = async (cgroup: string) => {
+    const conf = `
+[crio.runtime]
+default_runtime = "runc"
+[crio.runtime.runtimes.runc]
+runtime_path = "/usr/bin/runc"
+monitor_path = "/usr/bin/conmon"
+monitor_cgroup = "${cgroup}"
+`;
+    let found: string[][] = [];
+    await withFile("crio.conf", conf, async (configPath) => {
+      const { notices } = await loadConfiguration({ ...none, configPath });
+      found = notices.filter(({ message }) => message.includes("monitor_cgroup"))
+        .map(({ level, message }) => [level, message]);
+    });
+    return found;
+  };
+  assert.deepEqual(await noticesOf(""), []);
+  assert.deepEqual(await noticesOf("system.slice"), []);
+  const [[level = "", message = ""] = []] = await noticesOf("pod");
+  assert.equal(level, "warning");
+  assert.match(message, /monitor_cgroup = "pod" has no effect: .*server's cgroup/);
+  for (
+    const [cgroup, why] of [["machine.slice", /systemd/], ["/monitors", /leave it empty/]] as const
+  ) {
+    const [[level = "", message = ""] = []] = await noticesOf(cgroup);
+    assert.equal(level, "error");
+    assert.match(message, why);
+  }
+});

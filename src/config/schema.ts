@@ -781,14 +781,23 @@ export const HANDLER = {
     check: absoluteOrEmpty,
     reload: "sighup",
   }),
-  monitor_cgroup: text({
-    default: "",
-    meaning: "Cgroup of the monitor.",
-    allowed: "pod or empty; system.slice is read as empty",
-    refuses: (cgroup) =>
-      ["", "pod", "system.slice"].includes(cgroup) ? undefined : "slices need systemd",
-    reload: "sighup",
-  }),
+  monitor_cgroup: noEffect(
+    "with cgroupfs monitors stay in the server's cgroup, so that nothing of them and of a " +
+      "container's start is charged to a pod",
+    text({
+      default: "",
+      meaning: "Cgroup of the monitor.",
+      allowed: "pod or empty; system.slice is read as empty",
+      harmless: ["", "system.slice"],
+      refuses: (cgroup) =>
+        ["", "pod", "system.slice"].includes(cgroup)
+          ? undefined
+          : cgroup.endsWith(".slice")
+          ? "slices need systemd"
+          : "with cgroupfs monitors have no cgroup of their own; leave it empty",
+      reload: "sighup",
+    }),
+  ),
   monitor_exec_cgroup: refused(
     "exec monitors run beside the server",
     text({

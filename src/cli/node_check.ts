@@ -7,6 +7,7 @@ import type { Configuration, LoadedConfiguration } from "../config/mod.ts";
 import { errorMessage, SauropodError } from "../errors/mod.ts";
 import { loadDefaultPolicy, loadPolicy } from "../image/mod.ts";
 import { CniConfig, PluginDirectories } from "../network/mod.ts";
+import { findPidHolder, PID_HOLDER_PACKAGE } from "../runtime/mod.ts";
 import {
   type Capability,
   detectNodeFacts,
@@ -44,6 +45,7 @@ export async function checkNode(
     ...cgroups(facts),
     ...configured(loaded),
     ...await handlers(configuration, ports),
+    pidHolder(ports),
     ...await network(configuration),
     ...await images(configuration),
   ];
@@ -233,6 +235,21 @@ async function monitor(path: string, ports: NodeCheckPorts): Promise<Finding> {
       remedy: "install conmon 2.1 or newer",
     }
     : { subject, state: "ok", message: `${path} ${version.text}` };
+}
+
+/** Only pods that share their PID namespace need it. */
+function pidHolder({ searchPath }: NodeCheckPorts): Finding {
+  const subject = "shared PID namespaces";
+  const path = findPidHolder(searchPath);
+  return path === undefined
+    ? {
+      subject,
+      state: "warning",
+      message: "there is no catatonit: pods that share their PID namespace " +
+        "(shareProcessNamespace, pid: POD) are refused",
+      remedy: `apt-get install ${PID_HOLDER_PACKAGE}`,
+    }
+    : { subject, state: "ok", message: `held by ${path}` };
 }
 
 function isOlder(version: readonly number[], other: readonly number[]): boolean {

@@ -17,6 +17,7 @@ import {
   HostPaths,
   type ImageVolumes,
   KeyedMutex,
+  PidHolders,
   POD_DEADLINES,
   PodLayout,
   PodRegistry,
@@ -26,7 +27,7 @@ import {
   type RecoveryReport,
   Sandboxes,
 } from "../pod/mod.ts";
-import type { ContainerRuntime } from "../runtime/mod.ts";
+import { type ContainerRuntime, requirePidHolder } from "../runtime/mod.ts";
 import type { SpaceReserve } from "../state/mod.ts";
 import type { Snapshots } from "../storage/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
@@ -35,7 +36,7 @@ import { hostDevices, type Machine, podMounts, podTrees, rootfsFiles } from "./n
 import type { ServerPaths } from "./paths.ts";
 import type { ServerRecord } from "./record.ts";
 import { timeZoneFile } from "./ports.ts";
-import { annotationRules, createTimeoutMs, specDefaults } from "./runtime_options.ts";
+import { annotationRules, createTimeoutMs, searchPath, specDefaults } from "./runtime_options.ts";
 
 /** Cgroup of pods that name none. */
 export const DEFAULT_CGROUP_PARENT = "/sauropod";
@@ -117,6 +118,20 @@ export function openPods(
     log,
     onExited: (id) => void containers.reap(id),
   });
+  const pidHolders = new PidHolders({
+    layout,
+    registry,
+    runner,
+    mutex,
+    runtime,
+    namespaces: machine.namespaces,
+    processes: machine.processes,
+    processWatcher: machine.processWatcher,
+    findProgram: () => requirePidHolder(searchPath()),
+    node: options.node,
+    seccomp: (handler) => options.seccomp.runtimeDefault(handler),
+    log,
+  });
   const stopper = new ContainerStopper({
     registry,
     runtime,
@@ -168,6 +183,8 @@ export function openPods(
       }),
       logs: new ContainerLogs(layout),
       runtime,
+      namespaces: machine.namespaces,
+      processes: machine.processes,
     },
     images,
     runtime,
@@ -192,6 +209,7 @@ export function openPods(
       networks,
       hostPorts,
       resources,
+      pidHolders,
       nodeFiles: new EtcFiles(),
       deadlines: POD_DEADLINES,
     },
@@ -199,6 +217,7 @@ export function openPods(
     ledger,
     runtime,
     members: containers,
+    pidHolders,
     mutex,
     layout,
     settings: {
@@ -227,6 +246,7 @@ export function openPods(
           containers,
           updater,
           exits,
+          pidHolders,
           runtime,
           clock,
           bootId,
@@ -236,6 +256,7 @@ export function openPods(
         { sandboxes: record.pods.sandboxes.all(), containers: record.pods.containers.all() },
       ),
     async [Symbol.asyncDispose](): Promise<void> {
+      pidHolders[Symbol.dispose]();
       exits[Symbol.dispose]();
       await mirror.flush();
     },

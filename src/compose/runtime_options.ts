@@ -31,10 +31,15 @@ export function runtimeOptions(
     logSizeMaxBytes: runtime.log_size_max,
     noPivot: runtime.no_pivot,
     environment: {
-      PATH: Deno.env.get("PATH") ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+      PATH: searchPath(),
       ...(xdg === undefined ? {} : { XDG_RUNTIME_DIR: xdg }),
     },
   };
+}
+
+/** Where programs of the node are looked for. */
+export function searchPath(): string {
+  return Deno.env.get("PATH") ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 }
 
 function handlerOptions(

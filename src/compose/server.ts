@@ -81,6 +81,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   undo.use(record);
   undo.use(runtime);
   record.podTypes.register(runtime.resourceType());
+  record.podTypes.register(runtime.pidHolderType());
 
   const network = undo.use(await openNetwork({ configuration, paths, machine, record, log }));
   const { networks } = network;

@@ -620,7 +620,7 @@ export const RUNTIME = {
     env: ["CONTAINER_STOP_TIMEOUT"],
   }),
   drop_infra_ctr: noEffect(
-    "pods are kept by pinned namespaces; there is no infra container to keep",
+    "a pod has a process of its own only if it shares its PID namespace, whatever this says",
     flag({
       default: true,
       meaning: "Whether pods go without an infra container where they can.",
@@ -931,7 +931,7 @@ export const IMAGE = {
     env: ["CONTAINER_NAMESPACED_AUTH_DIR"],
   })),
   pause_image: noEffect(
-    "pods need no pause image",
+    "pods need no pause image: a shared PID namespace is held by the node's catatonit",
     text({
       default: "registry.k8s.io/pause:3.10.1",
       meaning: "Image of the infra container.",
@@ -941,7 +941,7 @@ export const IMAGE = {
     }),
   ),
   pause_image_auth_file: noEffect(
-    "pods need no pause image",
+    "pods need no pause image: a shared PID namespace is held by the node's catatonit",
     text({
       default: "",
       meaning: "Credentials for the pause image.",
@@ -952,7 +952,7 @@ export const IMAGE = {
     }),
   ),
   pause_command: noEffect(
-    "pods need no pause image",
+    "pods need no pause image: a shared PID namespace is held by the node's catatonit",
     text({
       default: "/pause",
       meaning: "Command of the infra container.",

@@ -32,16 +32,6 @@ interface SecuritySubject {
 
 const SECURITY: readonly UnsupportedField<SecuritySubject>[] = [
   {
-    field: "namespace_options.pid",
-    used: ({ namespaceOptions: o }) => o?.pid === NamespaceMode.POD,
-    remedy: "use CONTAINER or NODE; a PID namespace shared by the pod comes later",
-  },
-  {
-    field: "namespace_options.pid",
-    used: ({ namespaceOptions: o }) => o?.pid === NamespaceMode.TARGET,
-    remedy: "use CONTAINER or NODE; joining another container's PID namespace comes later",
-  },
-  {
     field: "namespace_options.userns_options",
     used: ({ namespaceOptions: o }) => o?.usernsOptions?.mode === NamespaceMode.POD,
     remedy: "use NODE (hostUsers: true); user namespaces come later",

@@ -7,6 +7,7 @@ import { isIP } from "node:net";
 import {
   type DNSConfig,
   type LinuxPodSandboxConfig,
+  NamespaceMode,
   type PodSandboxConfig,
   type PodSandboxMetadata,
   type PortMapping,
@@ -140,6 +141,12 @@ function validateLinux(field: string, linux: LinuxPodSandboxConfig | undefined):
   validateResources(`${field}.resources`, linux.resources);
   if (linux.securityContext !== undefined) {
     validateSharedSecurity(`${field}.security_context`, linux.securityContext);
+    if (linux.securityContext.namespaceOptions?.pid === NamespaceMode.TARGET) {
+      refuse(`${field}.security_context.namespace_options.pid`, "is a mode of containers only", {
+        value: "TARGET",
+        remedy: "use POD, CONTAINER or NODE",
+      });
+    }
   }
 }
 

@@ -82,6 +82,12 @@ function validateNamespaces(field: string, options: NamespaceOption | undefined)
       remedy: "name the container whose PID namespace is shared",
     });
   }
+  if (options.pid !== NamespaceMode.TARGET && options.targetId !== "") {
+    refuse(`${field}.target_id`, "is set although pid is not TARGET", {
+      value: options.targetId,
+      remedy: "clear it or use TARGET",
+    });
+  }
   const userns = options.usernsOptions;
   if (userns === undefined) return;
   checkEnum(`${field}.userns_options.mode`, userns.mode, NamespaceMode);

@@ -183,8 +183,8 @@ const SANDBOX_CASES: readonly SandboxCase[] = [
     (c) => c.linux!.securityContext!.namespaceOptions!.ipc = 1,
   ],
   [
-    "unimplemented config.linux.security_context.namespace_options.pid",
-    (c) => c.linux!.securityContext!.namespaceOptions!.pid = 0,
+    "invalid_argument config.linux.security_context.namespace_options.pid",
+    (c) => Object.assign(c.linux!.securityContext!.namespaceOptions!, { pid: 3, targetId: "0123" }),
   ],
   [
     "unimplemented config.linux.security_context.namespace_options.userns_options",
@@ -328,8 +328,12 @@ const CONTAINER_CASES: readonly ContainerCase[] = [
     (c) => c.linux!.securityContext!.capabilities!.addAmbientCapabilities = ["NET ADMIN"],
   ],
   [
-    "unimplemented config.linux.security_context.namespace_options.pid",
-    (c) => Object.assign(c.linux!.securityContext!.namespaceOptions!, { pid: 3, targetId: "0123" }),
+    "invalid_argument config.linux.security_context.namespace_options.target_id",
+    (c) => c.linux!.securityContext!.namespaceOptions!.pid = 3,
+  ],
+  [
+    "invalid_argument config.linux.security_context.namespace_options.target_id",
+    (c) => c.linux!.securityContext!.namespaceOptions!.targetId = "0123",
   ],
   [
     "invalid_argument config.linux.security_context.apparmor.profile_type",

@@ -6,6 +6,7 @@ export { imageVolumes } from "./image_volumes.ts";
 export { checkedPropagation, type PropagationInputs } from "./mount_propagation.ts";
 export { completedGroup, completedPasswd } from "./passwd_entry.ts";
 export { hostnameFile, hostsFile, podHostname, resolvConfFile } from "./pod_files.ts";
+export { buildPidHolderSpec, type PidHolderInputs } from "./pid_holder_spec.ts";
 export { type AnnotationRules, shmSizeWish, wishOf } from "./pod_wishes.ts";
 export { processArgs, refuseOpenFiles, workingDirectory } from "./process.ts";
 export {

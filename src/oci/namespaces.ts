@@ -1,11 +1,17 @@
 /** The namespaces a container joins or gets. @module */
 import type { SpecNamespace } from "./runtime_spec.ts";
-import type { NamespaceChoice, SpecInputs } from "./spec_inputs.ts";
+import type { NamespaceChoice, SpecNamespaces } from "./spec_inputs.ts";
+
+export interface NamespaceInputs {
+  readonly namespaces: SpecNamespaces;
+  readonly cgroupVersion: 1 | 2;
+  readonly privileged: boolean;
+}
 
 /** A namespace that is left out is the runtime's own, which is the host's. */
-export function buildNamespaces(inputs: SpecInputs): SpecNamespace[] {
-  const { net, ipc, uts, pid } = inputs.namespaces;
-  const privileged = inputs.container.linux?.securityContext?.privileged ?? false;
+export function buildNamespaces(
+  { namespaces: { net, ipc, uts, pid }, cgroupVersion, privileged }: NamespaceInputs,
+): SpecNamespace[] {
   return [
     ...(pid.kind === "container" ? [{ type: "pid" } as const] : joined("pid", pid)),
     ...joined("network", net),
@@ -13,7 +19,7 @@ export function buildNamespaces(inputs: SpecInputs): SpecNamespace[] {
     ...joined("uts", uts),
     { type: "mount" },
     // Version 1 has no view that a namespace could cut to the container's own group.
-    ...(inputs.node.cgroupVersion === 2 && !privileged ? [{ type: "cgroup" } as const] : []),
+    ...(cgroupVersion === 2 && !privileged ? [{ type: "cgroup" } as const] : []),
   ];
 }
 

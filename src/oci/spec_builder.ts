@@ -59,7 +59,11 @@ export function buildSpec(inputs: SpecInputs): RuntimeSpec {
     mounts,
     annotations: buildAnnotations(inputs),
     linux: {
-      namespaces: buildNamespaces(inputs),
+      namespaces: buildNamespaces({
+        namespaces: inputs.namespaces,
+        cgroupVersion: node.cgroupVersion,
+        privileged: security?.privileged ?? false,
+      }),
       cgroupsPath: inputs.cgroupPath,
       resources: { devices: rules, ...resources },
       ...(devices.length === 0 ? {} : { devices }),

@@ -7,7 +7,7 @@ import type { SandboxRecord, SandboxState } from "./sandbox.ts";
 
 const PROCESS = { pid: 4711, startTime: "100", bootId: "boot" };
 
-export const RUNNING: ContainerState = {
+export const RUNNING: Extract<ContainerState, { kind: "running" }> = {
   kind: "running",
   init: PROCESS,
   monitor: { ...PROCESS, pid: 4710 },
@@ -31,7 +31,7 @@ export function sandboxRecord(
       net: { kind: "pinned", path: `/ns/net/${id}` },
       ipc: { kind: "host" },
       uts: { kind: "pinned", path: `/ns/uts/${id}` },
-      pid: "container",
+      pid: { kind: "container" },
     },
     cgroupParent: "/parent",
     hostname: "pod",

@@ -32,17 +32,13 @@ import {
   wishOf,
   workingDirectory,
 } from "../oci/mod.ts";
-import {
-  type ContainerConfig,
-  type Device,
-  MountPropagation,
-  NamespaceMode,
-} from "../proto/mod.ts";
+import { type Device, MountPropagation } from "../proto/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import type { ContainerUser } from "./container.ts";
 import type { BundleWriter, ContainerCreation } from "./container_create.ts";
 import type { ResolvedMount } from "./host_paths.ts";
 import type { PodLayout } from "./layout.ts";
+import type { ContainerPidNamespace } from "./pid_namespace.ts";
 import { sandboxIps, type SandboxRecord } from "./sandbox.ts";
 
 /** Files of an image are read up to here: a real passwd file is a few kilobytes (CVE-2025-4437). */
@@ -292,7 +288,7 @@ export class Bundles implements BundleWriter {
       ),
       nodeDevices: this.#nodeDevices(sandbox, defaults),
       hostDevices: privileged ? devices.all() : [],
-      namespaces: { net, ipc, uts, pid: { kind: pidNamespaceOf(record.config, sandbox) } },
+      namespaces: { net, ipc, uts, pid: specNamespace(creation.pidNamespace) },
       cgroupPath: record.place.cgroupPath,
       node,
       defaults,
@@ -311,11 +307,9 @@ export class Bundles implements BundleWriter {
   }
 }
 
-/** The container's own wish counts; without one it is the pod's. */
-function pidNamespaceOf(config: ContainerConfig, sandbox: SandboxRecord): "host" | "container" {
-  const options = config.linux?.securityContext?.namespaceOptions;
-  if (options === undefined) return sandbox.namespaces.pid;
-  return options.pid === NamespaceMode.NODE ? "host" : "container";
+/** Another container's namespace has been pinned by an earlier step. */
+function specNamespace(pid: ContainerPidNamespace): SpecInputs["namespaces"]["pid"] {
+  return pid.kind === "target" ? { kind: "pinned", path: pid.path } : pid;
 }
 
 function propagationName(propagation: MountPropagation): SpecMountSource["propagation"] {

@@ -2,8 +2,9 @@
  * Making a container, as data.
  *
  * ```text
- * directories ─┬─ rootfs ─────┬─ bundle ── log ── runtime-create
- *              └─ host-paths ─┘
+ * directories ─┬─ rootfs ────────┬─ bundle ── log ── runtime-create
+ *              ├─ host-paths ────┤
+ *              └─ pid-namespace ─┘
  * ```
  *
  * @module
@@ -13,12 +14,15 @@ import type { ImageRecord } from "../image/images.ts";
 import { type ContainerRuntime, type CreatedContainer } from "../runtime/mod.ts";
 import type { Plan, Step } from "../state/steps.ts";
 import { snapshotIntent, type Snapshots } from "../storage/mod.ts";
+import type { Namespaces } from "../sys/namespaces.ts";
+import type { ProcessTable } from "../sys/watching.ts";
 import type { ContainerRecord, ContainerUser } from "./container.ts";
 import { POD_DEADLINES } from "./deadlines.ts";
 import type { ContainerLogs } from "./container_logs.ts";
 import type { HostPaths, ResolvedMount } from "./host_paths.ts";
 import type { PodLayout } from "./layout.ts";
-import { directoriesIntent, type PodResources } from "./resources.ts";
+import { type ContainerPidNamespace, targetEnded } from "./pid_namespace.ts";
+import { directoriesIntent, namespacesIntent, type PodResources } from "./resources.ts";
 import type { SandboxRecord } from "./sandbox.ts";
 
 /** What the steps of one creation share. */
@@ -30,6 +34,7 @@ export interface ContainerCreation {
   readonly name: string;
   /** How long the monitor may take to report the container. */
   readonly createDeadlineMs: number;
+  readonly pidNamespace: ContainerPidNamespace;
   rootfs: string;
   mounts: readonly ResolvedMount[];
   user: ContainerUser | undefined;
@@ -50,6 +55,8 @@ export interface ContainerCreateRooms {
   readonly bundles: BundleWriter;
   readonly logs: ContainerLogs;
   readonly runtime: Pick<ContainerRuntime, "create" | "intent">;
+  readonly namespaces: Pick<Namespaces, "pinPid">;
+  readonly processes: Pick<ProcessTable, "isAlive">;
 }
 
 /** The plan of CreateContainer. */
@@ -58,9 +65,11 @@ export function containerCreatePlan(
   creation: ContainerCreation,
 ): Plan<ContainerCreation> {
   const mounts = creation.record.config.mounts.length === 0 ? [] : [[hostPathsStep(rooms)]];
+  const { pidNamespace } = creation;
+  const target = pidNamespace.kind === "target" ? [[targetStep(rooms, pidNamespace)]] : [];
   return [
     directoriesStep(rooms),
-    { parallel: [[rootfsStep(rooms)], ...mounts] },
+    { parallel: [[rootfsStep(rooms)], ...mounts, ...target] },
     bundleStep(rooms),
     logStep(rooms),
     runtimeCreateStep(rooms, creation.createDeadlineMs),
@@ -102,6 +111,27 @@ function hostPathsStep({ hostPaths }: ContainerCreateRooms): Step<ContainerCreat
   };
 }
 
+type TargetNamespace = Extract<ContainerPidNamespace, { readonly kind: "target" }>;
+
+/** Pinned, so that the runtime joins the namespace meant even if the target ends and its pid is reused. */
+function targetStep(
+  { namespaces, processes }: ContainerCreateRooms,
+  { target, path }: TargetNamespace,
+): Step<ContainerCreation> {
+  return {
+    name: "pid-namespace",
+    deadlineMs: POD_DEADLINES.namespacesMs,
+    intent: () => namespacesIntent({ pid: path }),
+    act: async () => {
+      const { init } = target.state;
+      await namespaces.pinPid({ pid: init.pid, path }).catch((error: unknown) => {
+        throw processes.isAlive(init) ? error : targetEnded(target);
+      });
+      if (!processes.isAlive(init)) throw targetEnded(target);
+    },
+  };
+}
+
 function bundleStep({ bundles }: ContainerCreateRooms): Step<ContainerCreation> {
   return {
     name: "bundle",
@@ -121,7 +151,7 @@ function logStep({ logs }: ContainerCreateRooms): Step<ContainerCreation> {
 }
 
 function runtimeCreateStep(
-  { runtime }: ContainerCreateRooms,
+  { runtime, processes }: ContainerCreateRooms,
   deadlineMs: number,
 ): Step<ContainerCreation> {
   return {
@@ -129,12 +159,20 @@ function runtimeCreateStep(
     deadlineMs,
     intent: ({ record }) => runtime.intent(record.place),
     act: async (creation, signal): Promise<JsonObject | void> => {
-      const { record, name } = creation;
+      const { record, name, pidNamespace } = creation;
       const { tty, stdin, stdinOnce } = record.config;
-      creation.created = await runtime.create(
-        { place: record.place, name, terminal: tty, stdin, stdinOnce },
-        signal,
-      );
+      try {
+        creation.created = await runtime.create(
+          { place: record.place, name, terminal: tty, stdin, stdinOnce },
+          signal,
+        );
+      } catch (error) {
+        // In a namespace whose first process has ended the kernel starts no other: "out of memory".
+        if (pidNamespace.kind === "target" && !processes.isAlive(pidNamespace.target.state.init)) {
+          throw targetEnded(pidNamespace.target);
+        }
+        throw error;
+      }
     },
   };
 }

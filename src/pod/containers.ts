@@ -51,7 +51,9 @@ import { JoinableCreations, type KeyedRequest, nameTaken } from "./joining.ts";
 import type { PodLayout } from "./layout.ts";
 import { containerMatches } from "./listing.ts";
 import type { KeyedMutex } from "./mutex.ts";
+import { pidNamespaceOf } from "./pid_namespace.ts";
 import type { PodRegistry } from "./registry.ts";
+import { REAPED_KINDS } from "./resources.ts";
 import type { SandboxRecord } from "./sandbox.ts";
 import type { ContainerService, CreateContainerRequest, EncodedItems } from "./service.ts";
 
@@ -59,8 +61,6 @@ const CREATE = "create-container";
 const START = "start-container";
 const STOP = "stop-container";
 const REMOVE = "remove-container";
-/** What of an ended container is taken down at once: its writable layer stays for its logs and files. */
-const REAPED_KINDS = ["runtime-container"] as const;
 
 export interface ContainersOptions {
   readonly registry: PodRegistry;
@@ -343,8 +343,12 @@ export class Containers implements ContainerService {
     readonly image: ImageRecord;
     readonly requestPrint: string;
   }): ContainerCreation {
-    const { clock, layout, rooms, bootId, createDeadlineMs } = this.#options;
+    const { clock, layout, registry, rooms, bootId, createDeadlineMs } = this.#options;
     const { id, sandbox, config, image, requestPrint } = request;
+    const pidNamespace = pidNamespaceOf({ config, sandbox }, {
+      find: (target) => registry.findContainer(target),
+      pin: layout.namespacePin(id, "pid"),
+    });
     const record: ContainerRecord = {
       id,
       sandboxId: sandbox.id,
@@ -372,6 +376,7 @@ export class Containers implements ContainerService {
       image,
       name: fullName(sandbox, config),
       createDeadlineMs: createDeadlineMs(sandbox.handler),
+      pidNamespace,
       rootfs: "",
       mounts: [],
       user: undefined,
@@ -405,7 +410,7 @@ export class Containers implements ContainerService {
 /**
  * A container may not have more of the node than its pod was admitted with.
  *
- * @throws {FailedPreconditionError} it is privileged, or in the host's PID namespace, and its sandbox is not
+ * @throws {FailedPreconditionError} it is privileged, or in a namespace of the host's, and its sandbox is not
  */
 function checkIsolation(sandbox: SandboxRecord, config: ContainerConfig): void {
   const wanted = config.linux?.securityContext;
@@ -419,14 +424,18 @@ function checkIsolation(sandbox: SandboxRecord, config: ContainerConfig): void {
     });
   };
   const privilegedSandbox = given?.privileged === true ||
-    net.kind === "host" || ipc.kind === "host" || pid === "host";
+    [net, ipc, pid].some(({ kind }) => kind === "host");
   if (wanted?.privileged === true && !privilegedSandbox) {
     refuse("privileged", "The container is privileged", "run the sandbox as privileged, too");
   }
-  if (wanted?.namespaceOptions?.pid === NamespaceMode.NODE && pid !== "host") {
+  const namespaces = { network: net, ipc } as const;
+  for (const name of ["network", "ipc"] as const) {
+    if (
+      wanted?.namespaceOptions?.[name] !== NamespaceMode.NODE || namespaces[name].kind === "host"
+    ) continue;
     refuse(
-      "namespace_options.pid",
-      "The container is in the node's PID namespace",
+      `namespace_options.${name}`,
+      `The container is in the node's ${name} namespace`,
       "ask for it in the sandbox, too",
     );
   }

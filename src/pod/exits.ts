@@ -9,11 +9,12 @@ import type { ContainerExit, ContainerRuntime } from "../runtime/containers_runt
 import type { Logger } from "../telemetry/mod.ts";
 import { containerIn, type ContainerState, isLive, type LiveContainer } from "./container.ts";
 import type { KeyedMutex } from "./mutex.ts";
+import { ownsPidNamespace } from "./pid_namespace.ts";
 import type { PodRegistry } from "./registry.ts";
 
 export interface ExitTrackerOptions {
   readonly registry: PodRegistry;
-  readonly runtime: Pick<ContainerRuntime, "watchExit">;
+  readonly runtime: Pick<ContainerRuntime, "watchExit" | "endProcesses">;
   /** Held per container while its state changes. */
   readonly mutex: KeyedMutex;
   readonly log: Logger;
@@ -77,6 +78,7 @@ export class ExitTracker implements Disposable {
 
   async #record(id: ContainerId, exit: ContainerExit): Promise<void> {
     const { registry, mutex, log, onExited } = this.#options;
+    await this.#endLeftBehind(id);
     {
       using _ = await mutex.acquire(id);
       const record = registry.container(id);
@@ -88,6 +90,22 @@ export class ExitTracker implements Disposable {
     log.info("Container ended", { id, exitCode: exit.exitCode, oomKilled: exit.oomKilled });
     onExited(id);
     this.#watches.delete(id);
+  }
+
+  /**
+   * In a PID namespace that is not the container's own, what its first process started does not end
+   * with it. Nobody is told of an end while something still runs.
+   */
+  async #endLeftBehind(id: ContainerId): Promise<void> {
+    const { registry, runtime, log } = this.#options;
+    const record = registry.container(id);
+    if (record === undefined || !isLive(record)) return;
+    const sandbox = registry.sandbox(record.sandboxId);
+    if (sandbox !== undefined && ownsPidNamespace({ config: record.config, sandbox })) return;
+    await runtime.endProcesses(record.place).catch((error: unknown) => {
+      // Its removal tries again and fails if they stay; the end itself must be known.
+      log.error("Processes of an ended container do not end", { id, error });
+    });
   }
 }
 

@@ -5,15 +5,15 @@
  * ```text
  * <root>/pods/<id>/         record.json                     survives a reboot
  * <root>/containers/<id>/   record.json, volumes/           survives a reboot
- * <runroot>/pods/<id>/      hostname, hosts, resolv.conf, shm/
+ * <runroot>/pods/<id>/      hostname, hosts, resolv.conf, shm/, pid-holder/
  * <runroot>/containers/<id>/  the bundle: config.json, pidfile, ctl, oom, passwd, group, localtime, containerenv
- * <namespaces>/{net,ipc,uts}ns/<id>                         pinned namespaces
+ * <namespaces>/{net,ipc,uts,pid}ns/<id>                     pinned namespaces
  * ```
  *
  * @module
  */
 import type { ContainerId, SandboxId } from "../model/mod.ts";
-import type { PinnableNamespace } from "../sys/namespaces.ts";
+import type { PinnedNamespace } from "../sys/namespaces.ts";
 
 export interface LayoutRoots {
   /** Persistent state. */
@@ -55,7 +55,12 @@ export class PodLayout {
   volumes(id: ContainerId): string {
     return `${this.containerDir(id)}/volumes`;
   }
-  namespacePin(id: SandboxId, kind: PinnableNamespace): string {
+  /** Bundle of the process that holds a pod's PID namespace. */
+  pidHolder(id: SandboxId): string {
+    return `${this.podRunDir(id)}/pid-holder`;
+  }
+  /** By the id of the pod, or of the container that joins another's PID namespace. */
+  namespacePin(id: SandboxId | ContainerId, kind: PinnedNamespace): string {
     return `${this.#roots.namespacesDir}/${kind}ns/${id}`;
   }
   /** Log directory of a pod that names none. */

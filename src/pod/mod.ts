@@ -11,6 +11,7 @@ export type { PodDeadlines } from "./deadlines.ts";
 export { ExitTracker } from "./exits.ts";
 export { HostPaths } from "./host_paths.ts";
 export type { AbandonableFiles } from "./host_paths.ts";
+export { PidHolders } from "./pid_holders.ts";
 export { PodLayout } from "./layout.ts";
 export { KeyedMutex } from "./mutex.ts";
 export { EtcFiles } from "./node_files.ts";

@@ -18,6 +18,7 @@ import {
 import type { Containers } from "./containers.ts";
 import type { ContainerUpdater } from "./container_update.ts";
 import type { ExitTracker } from "./exits.ts";
+import { failed, type PidHolders } from "./pid_holders.ts";
 import type { PodRegistry } from "./registry.ts";
 import type { Sandboxes } from "./sandboxes.ts";
 import { sandboxFromJson, sandboxIn, type SandboxRecord } from "./sandbox.ts";
@@ -34,6 +35,7 @@ export interface RecoveryOptions {
   readonly containers: Containers;
   readonly updater: Pick<ContainerUpdater, "finish">;
   readonly exits: ExitTracker;
+  readonly pidHolders: Pick<PidHolders, "isHeld" | "watch">;
   readonly runtime: Pick<ContainerRuntime, "inspect" | "sweepExecs">;
   readonly clock: Clock;
   readonly bootId: string;
@@ -192,10 +194,19 @@ function recoverSandbox(
   options: RecoveryOptions,
   record: SandboxRecord,
 ): (() => Promise<void>) | undefined {
-  const { registry, sandboxes, bootId } = options;
+  const { registry, sandboxes, pidHolders, bootId, log } = options;
   switch (record.state.kind) {
     case "ready":
-      if (record.bootId === bootId) return undefined;
+    case "failed":
+      if (record.bootId === bootId) {
+        if (pidHolders.isHeld(record)) {
+          pidHolders.watch(record);
+        } else {
+          log.warn("A pod's PID namespace ended while nobody watched", { id: record.id });
+          registry.putSandbox(failed(record));
+        }
+        return undefined;
+      }
       registry.putSandbox(sandboxIn(record, { kind: "stopping", ips: record.state.ips }));
       return () => sandboxes.resumeStop(record.id);
     case "stopping":

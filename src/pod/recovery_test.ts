@@ -21,6 +21,7 @@ function recovery(options: Partial<RecoveryOptions> = {}) {
     containers: { reap: () => Promise.resolve() } as never,
     updater: {} as never,
     exits: {} as never,
+    pidHolders: { isHeld: () => true, watch: () => {} },
     runtime: {} as never,
     clock: new SystemClock(),
     bootId: "another boot",

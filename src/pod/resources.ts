@@ -7,7 +7,7 @@ import { InternalError } from "../errors/mod.ts";
 import type { JsonObject } from "../model/mod.ts";
 import type { Intent } from "../state/steps.ts";
 import type { ResourceType } from "../state/journal.ts";
-import type { Namespaces, PinnableNamespace } from "../sys/namespaces.ts";
+import type { Namespaces, PinnedNamespace } from "../sys/namespaces.ts";
 
 /** What the resources need from `sys/`. */
 export interface PodResourcePorts {
@@ -42,14 +42,18 @@ const CGROUP = "cgroup";
  * Kinds that end when a sandbox is stopped. Its directories stay until it is removed, and so does its
  * cgroup: those of its ended containers are still in there.
  */
-export const STOPPED_KINDS = [SHM, NAMESPACES] as const;
+export const STOPPED_KINDS = [SHM, NAMESPACES, "pid-namespace-holder"] as const;
+/**
+ * What of an ended container is taken down at once: its writable layer stays for its logs and files.
+ */
+export const REAPED_KINDS = ["runtime-container", NAMESPACES] as const;
 
 export function directoriesIntent(paths: readonly string[]): Intent {
   return { kind: DIRECTORIES, payload: { paths } };
 }
 
 export function namespacesIntent(
-  pins: Readonly<Partial<Record<PinnableNamespace, string>>>,
+  pins: Readonly<Partial<Record<PinnedNamespace, string>>>,
 ): Intent {
   return { kind: NAMESPACES, payload: { pins: Object.values(pins) } };
 }

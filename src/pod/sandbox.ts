@@ -2,9 +2,10 @@
  * A pod sandbox as it is recorded: what was asked for, where it lives, and which state it is in.
  *
  * ```text
- *  creating ──► ready ──► stopping ──► stopped ──► removing ──► (gone)
- *      │                     ▲                        ▲
- *      └──────────────────── undone: the row goes ────┘ (removing from any committed state)
+ *                ┌──► failed ──┐
+ *  creating ──► ready ──────────┴──► stopping ──► stopped ──► removing ──► (gone)
+ *      │                                                         ▲
+ *      └──────────────────── undone: the row goes ───────────────┘ (removing from any committed state)
  * ```
  *
  * @module
@@ -12,24 +13,34 @@
 import { InternalError } from "../errors/mod.ts";
 import { type JsonObject, parseSandboxId, type SandboxId } from "../model/mod.ts";
 import { PodSandboxConfig, PodSandboxState } from "../proto/mod.ts";
+import type { ProcessIdentity } from "../sys/watching.ts";
 
 /** A namespace of the pod: pinned at a path, or the node's own. */
 export type PodNamespace =
   | { readonly kind: "pinned"; readonly path: string }
   | { readonly kind: "host" };
 
+/** Pinned: shared by the pod's containers. `container`: each has its own. */
+export type PodPidNamespace = PodNamespace | { readonly kind: "container" };
+
 export interface SandboxNamespaces {
   readonly net: PodNamespace;
   readonly ipc: PodNamespace;
   readonly uts: PodNamespace;
-  /** `container`: each container has its own. */
-  readonly pid: "container" | "host";
+  readonly pid: PodPidNamespace;
 }
 
 export type SandboxState =
   /** Half made: invisible to every caller, undone at the next start. */
   | { readonly kind: "creating" }
-  | { readonly kind: "ready"; readonly ips: readonly string[] }
+  | {
+    readonly kind: "ready";
+    readonly ips: readonly string[];
+    /** First process of the pod's PID namespace; absent if the pod has none of its own. */
+    readonly pidHolder?: ProcessIdentity;
+  }
+  /** The process that holds its PID namespace has ended, and all in the namespace with it. */
+  | { readonly kind: "failed"; readonly ips: readonly string[] }
   /** A stop was asked for; it goes on after a restart. */
   | { readonly kind: "stopping"; readonly ips: readonly string[] }
   | { readonly kind: "stopped"; readonly ips: readonly string[] }
@@ -58,7 +69,8 @@ export interface SandboxRecord {
 
 const NEXT: Record<SandboxState["kind"], readonly SandboxState["kind"][]> = {
   creating: ["ready"],
-  ready: ["stopping", "removing"],
+  ready: ["failed", "stopping", "removing"],
+  failed: ["stopping", "removing"],
   stopping: ["stopped", "removing"],
   stopped: ["removing"],
   removing: [],
@@ -108,10 +120,10 @@ export function sandboxToJson(record: SandboxRecord): JsonObject {
     fingerprint: record.fingerprint,
     createdAtNs: record.createdAtNs.toString(),
     bootId: record.bootId,
-    namespaces: { ...record.namespaces },
+    namespaces: namespacesToJson(record.namespaces),
     cgroupParent: record.cgroupParent,
     hostname: record.hostname,
-    state: record.state,
+    state: stateToJson(record.state),
   };
 }
 
@@ -126,7 +138,7 @@ export function sandboxFromJson(json: JsonObject): SandboxRecord {
       fingerprint: String(json["fingerprint"]),
       createdAtNs: BigInt(String(json["createdAtNs"])),
       bootId: String(json["bootId"]),
-      namespaces: json["namespaces"] as unknown as SandboxNamespaces,
+      namespaces: namespacesFromJson(json["namespaces"] as JsonObject),
       cgroupParent: String(json["cgroupParent"]),
       hostname: String(json["hostname"]),
       state: stateFromJson(json["state"]),
@@ -134,6 +146,31 @@ export function sandboxFromJson(json: JsonObject): SandboxRecord {
   } catch (cause) {
     throw new InternalError("The record of a sandbox cannot be read", { cause });
   }
+}
+
+/** A PID namespace without a pin is a word, as it was before pods could have one. */
+function namespacesToJson({ pid, ...others }: SandboxNamespaces): JsonObject {
+  return { ...others, pid: pid.kind === "pinned" ? pid : pid.kind };
+}
+
+function namespacesFromJson(json: JsonObject): SandboxNamespaces {
+  const { pid, ...others } = json;
+  return {
+    ...others as unknown as Omit<SandboxNamespaces, "pid">,
+    pid: pid === "host" || pid === "container"
+      ? { kind: pid }
+      : { kind: "pinned", path: pinOf(pid as JsonObject) },
+  };
+}
+
+function pinOf({ path }: JsonObject): string {
+  if (typeof path !== "string") throw new TypeError("a PID namespace has no pin");
+  return path;
+}
+
+function stateToJson(state: SandboxState): JsonObject {
+  if (state.kind !== "ready" || state.pidHolder === undefined) return state as JsonObject;
+  return { ...state, pidHolder: { ...state.pidHolder } };
 }
 
 function stateFromJson(json: unknown): SandboxState {

@@ -2,10 +2,11 @@
  * Starting a sandbox, as data: the steps, what each leaves behind, and how long each may take.
  *
  * ```text
- * directories ─┬─ namespaces ── network-attach ── host-ports ─┬─ hosts-file
- *              ├─ shm ── files                                 │
- *              └─ cgroup                                       │
+ * directories ─┬─┬─ namespaces ─┬─┬─ network-attach ── host-ports ── hosts-file
+ *              │ └─ cgroup ─────┘ └─ pid-holder ── pid-namespace
+ *              └─ shm ── files
  * ```
+ * The last two of the second line only for a pod whose containers share a PID namespace.
  *
  * @module
  */
@@ -23,6 +24,7 @@ import { attachmentIntent, hostPortsIntent } from "../network/mod.ts";
 import { hostnameFile, hostsFile, resolvConfFile } from "../oci/mod.ts";
 import type { Plan, Step } from "../state/steps.ts";
 import type { NamespaceRequest, Namespaces, PinnableNamespace } from "../sys/namespaces.ts";
+import type { ProcessIdentity } from "../sys/watching.ts";
 import type { PodLayout } from "./layout.ts";
 import type { NodeFiles } from "./node_files.ts";
 import {
@@ -33,6 +35,7 @@ import {
   shmIntent,
 } from "./resources.ts";
 import type { PodDeadlines } from "./deadlines.ts";
+import type { PidHolders } from "./pid_holders.ts";
 import type { SandboxRecord } from "./sandbox.ts";
 
 export interface SandboxNetwork {
@@ -52,6 +55,8 @@ export interface SandboxRun {
   readonly shmBytes: bigint;
   /** Set by the network step. */
   attachment: Attachment | undefined;
+  /** Set by the step that starts it. */
+  pidHolder: ProcessIdentity | undefined;
 }
 
 export interface SandboxRunRooms {
@@ -60,6 +65,7 @@ export interface SandboxRunRooms {
   readonly networks: Pick<Networks, "attach">;
   readonly hostPorts: Pick<HostPorts, "assertUsable" | "plan" | "open">;
   readonly resources: PodResources;
+  readonly pidHolders: Pick<PidHolders, "intent" | "start" | "pin">;
   readonly nodeFiles: NodeFiles;
   readonly deadlines: PodDeadlines;
 }
@@ -70,16 +76,26 @@ export function sandboxRunPlan(rooms: SandboxRunRooms, run: SandboxRun): Plan<Sa
     networkStep(rooms, run.network),
     ...(run.network.ownHostPorts ? [hostPortsStep(rooms, run.network)] : []),
   ];
+  const { pid } = run.record.namespaces;
   return [
     directoriesStep(rooms),
     {
       parallel: [
-        [namespacesStep(rooms), ...network, hostsFileStep(rooms)],
+        [
+          { parallel: [[namespacesStep(rooms)], [cgroupStep(rooms)]] },
+          {
+            parallel: [
+              [...network, hostsFileStep(rooms)],
+              ...(pid.kind === "pinned"
+                ? [[pidHolderStep(rooms), pidNamespaceStep(rooms, pid.path)]]
+                : []),
+            ],
+          },
+        ],
         [
           ...(run.record.namespaces.ipc.kind === "pinned" ? [shmStep(rooms)] : []),
           filesStep(rooms),
         ],
-        [cgroupStep(rooms)],
       ],
     },
   ];
@@ -107,6 +123,32 @@ function namespacesStep({ namespaces, deadlines }: SandboxRunRooms): Step<Sandbo
         sysctls: run.sysctls,
       };
       await namespaces.create(request);
+    },
+  };
+}
+
+function pidHolderStep({ pidHolders, deadlines }: SandboxRunRooms): Step<SandboxRun> {
+  return {
+    name: "pid-holder",
+    deadlineMs: deadlines.pidHolderMs,
+    intent: ({ record }) => pidHolders.intent(record),
+    act: async (run, signal) => {
+      run.pidHolder = await pidHolders.start(run.record, signal);
+    },
+  };
+}
+
+function pidNamespaceStep(
+  { pidHolders, deadlines }: SandboxRunRooms,
+  path: string,
+): Step<SandboxRun> {
+  return {
+    name: "pid-namespace",
+    deadlineMs: deadlines.namespacesMs,
+    intent: () => namespacesIntent({ pid: path }),
+    act: async ({ record, pidHolder }) => {
+      if (pidHolder === undefined) throw new InternalError("A PID namespace without a holder");
+      await pidHolders.pin(record, path, pidHolder);
     },
   };
 }

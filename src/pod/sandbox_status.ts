@@ -37,8 +37,8 @@ export function sandboxStatus(
 
 function sandboxInfo(record: SandboxRecord, timings: readonly StepTiming[]): object {
   return {
-    // No process holds the namespaces: they are pinned by mounts.
-    pid: 0,
+    // Namespaces are pinned by mounts; only a PID namespace needs a process.
+    pid: record.state.kind === "ready" ? record.state.pidHolder?.pid ?? 0 : 0,
     runtimeHandler: record.handler,
     cgroupParent: record.cgroupParent,
     namespaces: record.namespaces,

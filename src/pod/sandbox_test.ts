@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { JsonObject } from "../model/mod.ts";
 import { sandboxFromJson, sandboxIn, sandboxIps, sandboxKey, sandboxToJson } from "./sandbox.ts";
 import { sandboxRecord } from "./_test_records.ts";
 
@@ -34,4 +35,29 @@ Deno.test("sandboxKey() tells pods apart whose names hold underscores", () => {
       sandboxRecord({ kind: "creating" }, { metadata: { name, namespace, uid: "u" } }).config,
     );
   assert.notEqual(of("a_b", "c"), of("a", "b_c"));
+});
+
+Deno.test("a sandbox's record keeps its PID namespace, whichever kind it is of", () => {
+  const pidHolder = { pid: 7, startTime: "9", bootId: "boot" };
+  const record = sandboxRecord({ kind: "ready", ips: [], pidHolder });
+  const kinds = [
+    { kind: "pinned", path: "/ns/pid/x" },
+    { kind: "host" },
+    { kind: "container" },
+  ] as const;
+  for (const pid of kinds) {
+    const sandbox = { ...record, namespaces: { ...record.namespaces, pid } };
+    const json = JSON.parse(JSON.stringify(sandboxToJson(sandbox))) as JsonObject;
+    assert.deepEqual(sandboxFromJson(json), sandbox);
+  }
+});
+
+Deno.test("a record from before pods could share their PID namespace is read", () => {
+  const json = sandboxToJson(sandboxRecord({ kind: "ready", ips: [] }));
+  const namespaces = json["namespaces"] as JsonObject;
+  for (const pid of ["container", "host"] as const) {
+    const old = { ...json, namespaces: { ...namespaces, pid } };
+    assert.deepEqual(sandboxFromJson(old).namespaces.pid, { kind: pid });
+  }
+  assert.throws(() => sandboxFromJson({ ...json, namespaces: { ...namespaces, pid: {} } }));
 });

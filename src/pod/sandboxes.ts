@@ -26,6 +26,7 @@ import {
 } from "../proto/mod.ts";
 import type { ContainerRuntime } from "../runtime/containers_runtime.ts";
 import type { StepRunner, StepTiming } from "../state/steps.ts";
+import type { PinnedNamespace } from "../sys/namespaces.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { SANDBOX_STOP_GRACE_MS } from "./deadlines.ts";
 import { fingerprint } from "./fingerprint.ts";
@@ -33,6 +34,7 @@ import { JoinableCreations, type KeyedRequest, nameTaken } from "./joining.ts";
 import type { PodLayout } from "./layout.ts";
 import { sandboxMatches } from "./listing.ts";
 import type { KeyedMutex } from "./mutex.ts";
+import type { PidHolders } from "./pid_holders.ts";
 import { attachRequest, hostPortsOf, portHolder } from "./pod_network.ts";
 import type { PodRegistry } from "./registry.ts";
 import { STOPPED_KINDS } from "./resources.ts";
@@ -85,6 +87,7 @@ export interface SandboxesOptions {
   readonly ledger: HostPortLedger;
   readonly runtime: Pick<ContainerRuntime, "resolveHandler">;
   readonly members: SandboxMembers;
+  readonly pidHolders: Pick<PidHolders, "assertAvailable" | "watch" | "forget">;
   readonly mutex: KeyedMutex;
   readonly layout: PodLayout;
   readonly settings: SandboxSettings;
@@ -192,22 +195,23 @@ export class Sandboxes implements SandboxService {
     if (!settings.hostPortMapping) return;
     for (const record of registry.sandboxes()) {
       const { kind } = record.state;
-      if (record.namespaces.net.kind !== "host" || (kind !== "ready" && kind !== "stopping")) {
-        continue;
-      }
+      const holds = kind === "ready" || kind === "failed" || kind === "stopping";
+      if (record.namespaces.net.kind !== "host" || !holds) continue;
       ledger.load(portHolder(record), hostPortsOf(record));
     }
   }
 
   /** Everything about the request that can be refused is refused here, before anything is made. */
   #plan(id: SandboxId, request: RunSandboxRequest, requestPrint: string): SandboxRun {
-    const { runtime, layout, settings, clock, bootId, log, assertSpace } = this.#options;
+    const { runtime, layout, settings, pidHolders, clock, bootId, log, assertSpace } =
+      this.#options;
     assertSpace();
     const { config, runtimeHandler } = request;
     const handler = runtime.resolveHandler(runtimeHandler);
     const rules = settings.annotationRules(handler);
     refuseActingAnnotations(config.annotations, rules);
     const namespaces = namespacesFor(id, config, layout);
+    if (namespaces.pid.kind === "pinned") pidHolders.assertAvailable();
     const hostNetwork = namespaces.net.kind === "host";
     const { sysctls, warnings } = podSysctls({
       requested: config.linux?.sysctls ?? {},
@@ -242,6 +246,7 @@ export class Sandboxes implements SandboxService {
       sysctls,
       shmBytes: shmSizeWish(config.annotations, rules) ?? settings.shmBytes,
       attachment: undefined,
+      pidHolder: undefined,
     };
   }
 
@@ -271,14 +276,21 @@ export class Sandboxes implements SandboxService {
   }
 
   async #create(run: SandboxRun): Promise<void> {
-    const { registry, runner, rooms, ledger, log } = this.#options;
+    const { registry, runner, rooms, ledger, pidHolders, log } = this.#options;
     const { id } = run.record;
     await runner.commit(RUN, "record", () => registry.putSandbox(run.record));
     try {
       this.#timings.set(id, await runner.run(RUN, id, sandboxRunPlan(rooms, run), run));
       await runner.commit(RUN, "commit", () => {
         const ips = run.attachment?.ips ?? [];
-        registry.putSandbox(sandboxIn(run.record, { kind: "ready", ips }));
+        const { pidHolder } = run;
+        const ready = sandboxIn(run.record, {
+          kind: "ready",
+          ips,
+          ...(pidHolder === undefined ? {} : { pidHolder }),
+        });
+        registry.putSandbox(ready);
+        pidHolders.watch(ready);
       });
     } catch (error) {
       log.warn("A sandbox could not be started", { id, error });
@@ -294,11 +306,12 @@ export class Sandboxes implements SandboxService {
 
   /** Containers, then host ports, the network with its stored configuration, pins and mounts. */
   async #stop(id: SandboxId): Promise<void> {
-    const { registry, runner, members, mutex, ledger } = this.#options;
+    const { registry, runner, members, pidHolders, mutex, ledger } = this.#options;
     {
       using _ = await mutex.acquire(id);
       const record = registry.sandbox(id);
-      if (record?.state.kind === "ready") {
+      if (record?.state.kind === "ready" || record?.state.kind === "failed") {
+        pidHolders.forget(id);
         await runner.commit(STOP, "stopping", () => {
           registry.putSandbox(sandboxIn(record, { kind: "stopping", ips: sandboxIps(record) }));
         });
@@ -346,14 +359,25 @@ function namespacesFor(
   layout: PodLayout,
 ): SandboxNamespaces {
   const options = config.linux?.securityContext?.namespaceOptions;
-  const pinned = (kind: "net" | "ipc" | "uts") =>
+  const pinned = (kind: PinnedNamespace) =>
     ({ kind: "pinned", path: layout.namespacePin(id, kind) }) as const;
   const host = { kind: "host" } as const;
+  const pidNamespace = () => {
+    switch (options?.pid) {
+      case NamespaceMode.NODE:
+        return host;
+      case NamespaceMode.POD:
+        return pinned("pid");
+      default:
+        // Without any options a pod is not asked to show its containers to each other.
+        return { kind: "container" } as const;
+    }
+  };
   return {
     net: options?.network === NamespaceMode.NODE ? host : pinned("net"),
     ipc: options?.ipc === NamespaceMode.NODE ? host : pinned("ipc"),
     uts: pinned("uts"),
-    pid: options?.pid === NamespaceMode.NODE ? "host" : "container",
+    pid: pidNamespace(),
   };
 }
 

@@ -15,6 +15,7 @@ import {
   Protocol,
 } from "../proto/mod.ts";
 import { JournalStepRunner, PodState, ResourceTypes, Undoer } from "../state/mod.ts";
+import type { ProcessIdentity } from "../sys/watching.ts";
 import { silentLogger } from "../telemetry/mod.ts";
 import { PodLayout } from "./layout.ts";
 import { KeyedMutex } from "./mutex.ts";
@@ -27,6 +28,7 @@ const ATTACHED: Attachment = { network: "net", ips: ["10.0.0.2"], result: {} };
 /** A port of the host that a program of the host listens on. */
 const LISTENED = 22;
 const SOCKET = { address: "0.0.0.0", port: LISTENED, inode: "1" };
+const HOLDER: ProcessIdentity = { pid: 4711, startTime: "1", bootId: "boot" };
 
 /** Sandboxes over a real record and real step runner; what the kernel would do is only noted. */
 class House implements AsyncDisposable {
@@ -39,6 +41,10 @@ class House implements AsyncDisposable {
   pluginOpensPorts = false;
   open: (entry: HostPortEntry) => Promise<void> = (entry) =>
     Promise.resolve(void this.opened.push(entry));
+  /** Sandboxes whose PID namespace has a holder. */
+  readonly held = new Set<string>();
+  hasHolder = true;
+  hold: () => Promise<ProcessIdentity> = () => Promise.resolve(HOLDER);
   attach: (signal: AbortSignal) => Promise<Attachment> = () => Promise.resolve(ATTACHED);
   readonly sandboxes: Sandboxes;
   readonly registry: PodRegistry;
@@ -56,6 +62,7 @@ class House implements AsyncDisposable {
         for (const pin of Object.values(pins)) this.pinned.add(pin as string);
         return Promise.resolve();
       },
+      pinPid: ({ path }: { path: string }) => Promise.resolve(void this.pinned.add(path)),
       release: (pin: string) => Promise.resolve(void this.pinned.delete(pin)),
     };
     const resources = new PodResources({
@@ -78,6 +85,11 @@ class House implements AsyncDisposable {
       kind: "host-ports",
       parse: (payload) => payload,
       undo: () => Promise.resolve(void this.undone.push("host ports")),
+    });
+    types.register({
+      kind: "pid-namespace-holder",
+      parse: (payload) => payload,
+      undo: (payload) => Promise.resolve(void this.held.delete((payload as { id: string }).id)),
     });
     const { journal, sandboxes, containers } = state;
     const undoer = new Undoer({ journal, types, bootId: "boot" });
@@ -102,10 +114,19 @@ class House implements AsyncDisposable {
           open: (entry) => this.open(entry),
         },
         resources,
+        pidHolders: {
+          intent: ({ id }) => ({ kind: "pid-namespace-holder", payload: { id } }),
+          start: ({ id }) => {
+            this.held.add(id);
+            return this.hold();
+          },
+          pin: (_record, path) => Promise.resolve(void this.pinned.add(path)),
+        },
         nodeFiles: { hosts: () => Promise.resolve(""), resolvConf: () => Promise.resolve("") },
         deadlines: {
           filesMs: 30_000,
           namespacesMs: 30_000,
+          pidHolderMs: 30_000,
           networkMs: 50,
           rootfsMs: 30_000,
           hostPathsMs: 30_000,
@@ -122,6 +143,13 @@ class House implements AsyncDisposable {
         holderOf: () => Promise.resolve({ pid: 42, name: "nginx" }),
       }),
       runtime: { resolveHandler: () => "runc" },
+      pidHolders: {
+        assertAvailable: () => {
+          if (!this.hasHolder) throw new FailedPreconditionError("no catatonit", {});
+        },
+        watch: () => {},
+        forget: () => {},
+      },
       members: { stopAll: () => Promise.resolve(), removeAll: () => Promise.resolve() },
       mutex: new KeyedMutex(),
       layout,
@@ -276,4 +304,53 @@ Deno.test("a host port that a program of the host listens on is refused by its n
   await house.run("elsewhere", {}, withPorts(port(23)));
   // It listens by itself, and says so if it cannot.
   await house.run("host", {}, { ...withPorts(port(LISTENED)), ...HOST_NETWORK });
+});
+
+const sharing = (pid: NamespaceMode) => ({
+  linux: LinuxPodSandboxConfig.fromPartial({ securityContext: { namespaceOptions: { pid } } }),
+});
+
+Deno.test("only a pod that asks to share its PID namespace gets a process that holds it", async () => {
+  await using house = new House();
+  for (
+    const [name, pid] of [["own", NamespaceMode.CONTAINER], ["host", NamespaceMode.NODE]] as const
+  ) {
+    await house.run(name, {}, sharing(pid));
+  }
+  await house.run("unsaid");
+  assert.equal(house.held.size, 0);
+  const id = await house.run("shared", {}, sharing(NamespaceMode.POD));
+  assert.deepEqual([...house.held], [id]);
+  const record = house.registry.sandbox(id);
+  assert.deepEqual(record?.state, { kind: "ready", ips: ["10.0.0.2"], pidHolder: HOLDER });
+  const { pid } = record!.namespaces;
+  assert.ok(pid.kind === "pinned" && house.pinned.has(pid.path));
+  await house.sandboxes.stop(id);
+  assert.equal(house.held.size, 0);
+  assert.ok(!house.pinned.has(pid.path));
+});
+
+Deno.test("a holder that does not start fails the pod, and nothing of either stays", async () => {
+  await using house = new House();
+  house.hold = () => Promise.reject(new FailedPreconditionError("no such program", {}));
+  const options = sharing(NamespaceMode.POD);
+  const error = await house.run("pod", {}, options).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  assert.ok(error instanceof FailedPreconditionError, String(error));
+  assert.equal(error.details.stage, "pid-holder");
+  assert.deepEqual([...house.held], []);
+  assert.deepEqual([...house.pinned], []);
+  assert.deepEqual(await house.state.journal.owners(), []);
+  house.hold = () => Promise.resolve(HOLDER);
+  await house.run("pod", {}, options);
+});
+
+Deno.test("a node that cannot hold a PID namespace refuses the pod before anything is made", async () => {
+  await using house = new House();
+  house.hasHolder = false;
+  await assert.rejects(house.run("pod", {}, sharing(NamespaceMode.POD)), FailedPreconditionError);
+  assert.deepEqual([house.pinned.size, house.held.size], [0, 0]);
+  await house.run("pod", {}, sharing(NamespaceMode.CONTAINER));
 });

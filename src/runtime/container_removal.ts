@@ -33,7 +33,7 @@ export interface RemovalPorts {
 }
 
 const KIND = "runtime-container";
-const CGROUP_TIMEOUT_MS = 10_000;
+export const CGROUP_TIMEOUT_MS = 10_000;
 /** A monitor drains and syncs the log after its container's end. */
 const MONITOR_TIMEOUT_MS = 5_000;
 const MONITOR_KILLED_TIMEOUT_MS = 2_000;
@@ -124,10 +124,11 @@ async function endMonitors(
   }
 }
 
-function endedWithin(
+/** False if the process has not ended after that time. */
+export function endedWithin(
   process: ProcessIdentity,
   timeoutMs: number,
-  { processWatcher }: RemovalPorts,
+  { processWatcher }: Pick<RemovalPorts, "processWatcher">,
 ): Promise<boolean> {
   return new Promise((resolve) => {
     const watch = processWatcher.watchExit(process, () => {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { ContainerId, JsonObject } from "../model/mod.ts";
+import type { ContainerId, JsonObject, SandboxId } from "../model/mod.ts";
 import type { ResourceUpdate } from "../oci/mod.ts";
 import type { Intent } from "../state/steps.ts";
 import type { ProcessIdentity } from "../sys/watching.ts";
@@ -18,6 +18,16 @@ export interface ContainerPlace {
   /** Name of an entry of `[crio.runtime.runtimes]`. */
   readonly handler: string;
   /** Cgroup path of the container as in its spec: `/kubepods/.../sauropod-<id>`. */
+  readonly cgroupPath: string;
+}
+
+/** Where the process that holds a pod's PID namespace has its files. All paths absolute. */
+export interface PidHolderPlace {
+  readonly id: SandboxId;
+  /** Run directory of its own, with config.json; removed with it. */
+  readonly bundle: string;
+  readonly handler: string;
+  /** As {@link ContainerPlace.cgroupPath}. */
   readonly cgroupPath: string;
 }
 
@@ -94,6 +104,21 @@ export interface ContainerRuntime {
    * goes on, so that the signal acts.
    */
   signal(place: ContainerPlace, init: ProcessIdentity, signal: number): boolean;
+  /**
+   * Kills every process in the container's cgroup: those that its init left behind in a PID namespace
+   * that it does not own. Succeeds when nothing is left.
+   *
+   * @throws {UnavailableError} killed processes do not vanish
+   */
+  endProcesses(place: ContainerPlace): Promise<void>;
+  /** What to commit before {@link ContainerRuntime.startPidHolder}; undoing ends and removes it. */
+  pidHolderIntent(place: PidHolderPlace): Intent;
+  /**
+   * Starts the first process of a pod's PID namespace. The caller has written config.json.
+   *
+   * @throws {FailedPreconditionError} the OCI runtime refused: its own words
+   */
+  startPidHolder(place: PidHolderPlace, signal: AbortSignal): Promise<ProcessIdentity>;
   /**
    * Kills what is left (the whole cgroup), removes the runtime's state and the monitor, and the files
    * that they wrote. Succeeds for what is gone; may be repeated.

@@ -27,6 +27,7 @@ import {
 } from "./cgroup_limits.ts";
 import { createWithMonitor } from "./conmon.ts";
 import {
+  CGROUP_TIMEOUT_MS,
   monitorOf,
   type RecordedContainer,
   removeContainer,
@@ -41,6 +42,7 @@ import type {
   CreateOptions,
   ExecRequest,
   ExecResult,
+  PidHolderPlace,
   RuntimeHandlerInfo,
 } from "./containers_runtime.ts";
 import { execSync, sweepExecs } from "./exec_sync.ts";
@@ -52,6 +54,12 @@ import {
   type RuntimeOptions,
 } from "./handlers.ts";
 import { reopenLog } from "./log_reopen.ts";
+import {
+  pidHolderIntent,
+  pidHolderType,
+  type RecordedPidHolder,
+  startPidHolder,
+} from "./pid_holder.ts";
 import { RuntimeCommand } from "./runc.ts";
 
 /** What the runtime needs from `sys/`, and who hears of trouble. */
@@ -125,6 +133,11 @@ export class OciRuntime implements ContainerRuntime, Disposable {
     return runtimeContainerType(this.#removalPorts());
   }
 
+  /** The resource type `pid-namespace-holder`, for the journal. */
+  pidHolderType(): ResourceType<RecordedPidHolder> {
+    return pidHolderType(this.#removalPorts());
+  }
+
   handlers(): readonly RuntimeHandlerInfo[] {
     return [...this.#found.handlers.values()].map((handler) => ({
       name: handler.name,
@@ -169,6 +182,24 @@ export class OciRuntime implements ContainerRuntime, Disposable {
     // Whoever paused it: what is frozen takes no signal before it runs again.
     if (reached) this.#ports.cgroups.thaw(cgroupPath);
     return reached;
+  }
+
+  endProcesses({ cgroupPath }: ContainerPlace): Promise<void> {
+    return this.#ports.cgroups.destroy(cgroupPath, CGROUP_TIMEOUT_MS);
+  }
+
+  pidHolderIntent({ id, bundle, cgroupPath, handler }: PidHolderPlace): Intent {
+    const { runtimePath, runtimeRoot } = this.#handler(handler);
+    return pidHolderIntent({ id, bundle, cgroupPath, runtimePath, runtimeRoot });
+  }
+
+  startPidHolder(place: PidHolderPlace, signal: AbortSignal): Promise<ProcessIdentity> {
+    return startPidHolder(place, {
+      handler: this.#handler(place.handler),
+      options: this.#options,
+      ports: this.#ports,
+      signal,
+    });
   }
 
   remove(place: ContainerPlace, signal: AbortSignal): Promise<void> {

@@ -9,7 +9,7 @@ import {
   NotFoundError,
   type SauropodError,
 } from "../errors/mod.ts";
-import type { ContainerId } from "../model/mod.ts";
+import type { ContainerId, SandboxId } from "../model/mod.ts";
 import type { ResourceUpdate } from "../oci/mod.ts";
 import type { CommandResult, ProcessRunner } from "../sys/process_runner.ts";
 import { meansGone, runtimeErrorText } from "./monitor_report.ts";
@@ -85,7 +85,11 @@ export class RuntimeCommand {
   }
 
   /** Ends the container's init process and removes the runtime's state; succeeds if it has none. */
-  async delete(program: RuntimeProgram, id: ContainerId, signal: AbortSignal): Promise<void> {
+  async delete(
+    program: RuntimeProgram,
+    id: ContainerId | SandboxId,
+    signal: AbortSignal,
+  ): Promise<void> {
     const result = await this.#run(program, ["delete", "--force", id], {
       timeoutMs: DELETE_TIMEOUT_MS,
       signal,
@@ -121,7 +125,7 @@ function errorText(result: CommandResult): string {
   return text !== "" ? text : `it ended with ${result.exitCode ?? result.endedBy} and said nothing`;
 }
 
-function refusal(verb: string, id: ContainerId, result: CommandResult): SauropodError {
+function refusal(verb: string, id: string, result: CommandResult): SauropodError {
   const text = errorText(result);
   const message = `Container ${verb} failed: ${text}`;
   return /does not exist/.test(text)

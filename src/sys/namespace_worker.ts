@@ -21,12 +21,13 @@ import {
 } from "./constants.ts";
 import type { Fd } from "./kernel.ts";
 import { createLinuxKernel } from "./linux.ts";
-import type { NamespaceRequest, PinnableNamespace } from "./namespaces.ts";
+import type { NamespaceRequest, PidPinRequest, PinnableNamespace } from "./namespaces.ts";
 import { Sysctls } from "./sysctl.ts";
 import { serveWorker } from "./worker_host.ts";
 
 export type NamespaceOperations = {
   create: { request: NamespaceRequest; reply: void };
+  pinPid: { request: PidPinRequest; reply: void };
   release: { request: string; reply: void };
 };
 
@@ -66,6 +67,12 @@ serveWorker<NamespaceOperations>({
     } finally {
       if (!goHome(kinds)) retire();
     }
+    undo.move();
+  },
+  pinPid: ({ pid, path }) => {
+    using undo = new DisposableStack();
+    undo.use(makePinFile(path));
+    kernel.mount(`/proc/${pid}/ns/pid`, path, null, MS_BIND, null);
     undo.move();
   },
   release: (path) => removePin(path),

@@ -4,7 +4,17 @@
  * @module
  */
 
+/** What a thread of ours can make. */
 export type PinnableNamespace = "net" | "ipc" | "uts";
+/** A PID namespace lives as long as its first process: a pin only gives it a name. */
+export type PinnedNamespace = PinnableNamespace | "pid";
+
+export interface PidPinRequest {
+  /** A process in the namespace. */
+  readonly pid: number;
+  /** As in {@link NamespaceRequest.pins}. */
+  readonly path: string;
+}
 
 export interface NamespaceRequest {
   /** Where each wanted namespace is pinned: an absolute path; missing parents and the file are made. */
@@ -28,6 +38,13 @@ export interface Namespaces {
    * @throws {UnavailableError} the worker died; the call may be repeated
    */
   create(request: NamespaceRequest): Promise<void>;
+  /**
+   * Pins the PID namespace of a process, by which others can join it. The caller makes sure that the
+   * pid still means the process after this resolved. After a failure nothing stays pinned.
+   *
+   * @throws {SyscallError} ENOENT: there is no such process
+   */
+  pinPid(request: PidPinRequest): Promise<void>;
   /** Unmounts a pin and removes its file. Succeeds if it is already gone. */
   release(pinPath: string): Promise<void>;
 }

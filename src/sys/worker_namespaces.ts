@@ -6,7 +6,7 @@
  */
 import { InvalidArgumentError, shown } from "../errors/mod.ts";
 import type { NamespaceOperations } from "./namespace_worker.ts";
-import type { NamespaceRequest, Namespaces } from "./namespaces.ts";
+import type { NamespaceRequest, Namespaces, PidPinRequest } from "./namespaces.ts";
 import { WorkerChannel } from "./worker_channel.ts";
 import { workerUrl } from "./workers.ts";
 
@@ -27,6 +27,11 @@ export class WorkerNamespaces implements Namespaces, Disposable {
   async create(request: NamespaceRequest): Promise<void> {
     for (const path of Object.values(request.pins)) checkPin(path);
     await this.#worker.call("create", request);
+  }
+
+  async pinPid(request: PidPinRequest): Promise<void> {
+    checkPin(request.path);
+    await this.#worker.call("pinPid", request);
   }
 
   async release(pinPath: string): Promise<void> {

@@ -110,3 +110,36 @@ Deno.test("a killed worker's calls are answered Unavailable, then the next call 
   await at.namespaces.create({ pins: { net: at.pins.net }, sysctls: {} });
   assert.equal(kernel.statfs(at.pins.net).type, NSFS_MAGIC);
 });
+
+Deno.test("pinPid() gives the PID namespace of a process a name, and nothing to one that is gone", async () => {
+  await using at = await place();
+  const path = `${at.root}/pid/one`;
+  const child = new Deno.Command("unshare", {
+    args: ["--pid", "--fork", "--kill-child", "sh", "-c", "echo $$; exec sleep 1000"],
+    stdin: "null",
+    stdout: "piped",
+  }).spawn();
+  try {
+    // The shell says its pid inside, 1, once it is in the new namespace.
+    const reader = child.stdout.getReader();
+    assert.equal(new TextDecoder().decode((await reader.read()).value), "1\n");
+    await reader.cancel();
+    const first = Number(
+      Deno.readTextFileSync(`/proc/${child.pid}/task/${child.pid}/children`).trim(),
+    );
+    await at.namespaces.pinPid({ pid: first, path });
+    assert.equal(kernel.statfs(path).type, NSFS_MAGIC);
+    const own = Deno.statSync(`/proc/${first}/ns/pid`).ino;
+    assert.equal(Deno.statSync(path).ino, own);
+    await assert.rejects(at.namespaces.pinPid({ pid: first, path }), {
+      name: "AlreadyExistsError",
+    });
+  } finally {
+    child.kill("SIGKILL");
+    await child.status;
+    await at.namespaces.release(path);
+  }
+  const gone = `${at.root}/pid/gone`;
+  await assert.rejects(at.namespaces.pinPid({ pid: 2 ** 22 + 1, path: gone }), /ENOENT/);
+  await assert.rejects(Deno.stat(gone), Deno.errors.NotFound);
+});

@@ -69,6 +69,8 @@ export interface Interruption extends Disposable {
 
 export interface ServeOptions {
   readonly loaded: LoadedConfiguration;
+  /** Reads the configuration again, by the same files, variables and flags. */
+  readonly reload: () => Promise<LoadedConfiguration>;
   /** `--log`: a file to append to; standard error without it. */
   readonly logFile: string | undefined;
   readonly logFormat: "text" | "json";

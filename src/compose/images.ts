@@ -1,5 +1,5 @@
 /** Images: storage, registries and policy over the durable record. @module */
-import type { Configuration } from "../config/mod.ts";
+import type { LiveConfiguration } from "../config/mod.ts";
 import {
   createImages,
   imageDirectoryType,
@@ -28,7 +28,7 @@ import type { ServerPaths } from "./paths.ts";
 import { logOrigin, type ServerRecord } from "./record.ts";
 
 export interface ImagesOptions {
-  readonly configuration: Configuration;
+  readonly live: LiveConfiguration;
   readonly paths: ServerPaths;
   readonly machine: Machine;
   readonly record: ServerRecord;
@@ -47,7 +47,8 @@ export interface ServerImages extends AsyncDisposable {
 }
 
 export async function openImages(options: ImagesOptions): Promise<ServerImages> {
-  const { configuration, paths, machine, record, registry, log } = options;
+  const { live, paths, machine, record, registry, log } = options;
+  const configuration = live.current;
   await using undo = new AsyncDisposableStack();
   const workers = undo.use(new StorageWorkers());
   const { origin, layers: table, images, journal } = record.images;
@@ -104,7 +105,7 @@ export async function openImages(options: ImagesOptions): Promise<ServerImages> 
       }),
       shortNameMode: (image.short_name_mode || "enforcing") as ShortNameMode,
       ...(image.global_auth_file === "" ? {} : { authFile: image.global_auth_file }),
-      pinned: () => image.pinned_images,
+      pinned: () => live.current.image.pinned_images,
       assertSpace: (what) => options.reserve.assertSpace(what),
       log,
     }),

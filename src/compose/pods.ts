@@ -1,5 +1,5 @@
 /** Pods: the domain with everything that it stands on. @module */
-import type { Configuration } from "../config/mod.ts";
+import type { LiveConfiguration } from "../config/mod.ts";
 import type { Images } from "../image/images.ts";
 import type { Clock } from "../model/mod.ts";
 import { type NodeFacts as SpecNodeFacts, parseDeviceEntry } from "../oci/mod.ts";
@@ -46,7 +46,7 @@ const SHM_BYTES = 64n * 1024n * 1024n;
 const EXEC_OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024 - 4096;
 
 export interface PodsOptions {
-  readonly configuration: Configuration;
+  readonly live: LiveConfiguration;
   readonly paths: ServerPaths;
   readonly machine: Machine;
   readonly record: ServerRecord;
@@ -91,7 +91,8 @@ export function openPods(
   options: PodsOptions,
   { registry, mirror }: ReturnType<typeof openRegistry>,
 ): Pods {
-  const { configuration, paths, machine, record, runtime, images, clock, log } = options;
+  const { live, paths, machine, record, runtime, images, clock, log } = options;
+  const configuration = live.current;
   const { networks, hostPorts, ledger } = options.network;
   const { runner } = record.podSteps;
   const { bootId } = machine.processes;
@@ -140,14 +141,15 @@ export function openPods(
     clock,
     killDeadlineMs: configuration.runtime.ctr_stop_timeout * 1000,
   });
-  const handlers = configuration.runtime.runtimes;
+  const handlerOf = (name: string) => live.current.runtime.runtimes[name];
+  const defaultsOf = (handler: string) => specDefaults(live.current, handlerOf(handler));
   const updater = new ContainerUpdater({
     registry,
     runner,
     runtime,
     mutex,
     node: options.node,
-    minMemoryBytes: (handler) => specDefaults(configuration, handlers[handler]).minMemoryBytes,
+    minMemoryBytes: (handler) => defaultsOf(handler).minMemoryBytes,
     log,
   });
   const devices = hostDevices(machine.kernel);
@@ -172,7 +174,7 @@ export function openPods(
         rootfs: rootfsFiles(machine.kernel),
         devices,
         node: options.node,
-        defaults: (handler) => specDefaults(configuration, handlers[handler]),
+        defaults: defaultsOf,
         additionalDevices,
         allowedDevices: configuration.runtime.allowed_devices,
         storageRoot: paths.root,
@@ -196,7 +198,7 @@ export function openPods(
     clock,
     bootId,
     log,
-    createDeadlineMs: (handler) => createTimeoutMs(handlers[handler]),
+    createDeadlineMs: (handler) => createTimeoutMs(handlerOf(handler)),
     execOutputLimitBytes: EXEC_OUTPUT_LIMIT_BYTES,
     assertSpace: () => options.reserve.assertSpace("Creating a container"),
   });
@@ -224,7 +226,7 @@ export function openPods(
       defaultCgroupParent: DEFAULT_CGROUP_PARENT,
       defaultSysctls: configuration.runtime.default_sysctls,
       shmBytes: SHM_BYTES,
-      annotationRules: (handler) => annotationRules(handlers[handler]),
+      annotationRules: (handler) => annotationRules(handlerOf(handler)),
       nodeName: Deno.hostname(),
       hostPortMapping: !configuration.runtime.disable_hostport_mapping,
     },

@@ -1,9 +1,7 @@
 /** Small ports of `pod/` over what `sys/` offers. @module */
 import { DeadlineExceededError, FailedPreconditionError, shown } from "../errors/mod.ts";
-import type { Configuration } from "../config/mod.ts";
 import type { NodeFacts as SpecNodeFacts } from "../oci/mod.ts";
 import type { AbandonableFiles, BundleOptions, PodResourcePorts } from "../pod/mod.ts";
-import { distributionProfile, parseSeccompProfile, type SeccompProfile } from "../oci/mod.ts";
 import {
   type Cgroups,
   ForeignPaths,
@@ -77,62 +75,6 @@ export function timeZoneFile(zone: string): BundleOptions["timeZone"] {
     }
     throw new FailedPreconditionError(`${path} is no file of a time zone`, { path });
   };
-}
-
-const SECCOMP_FILE_LIMIT_BYTES = 1024 * 1024;
-/** Where the distribution's profile for RuntimeDefault lies. */
-const DISTRIBUTION_PROFILE = "/usr/share/containers/seccomp.json";
-
-/**
- * Seccomp profiles for RuntimeDefault: the handler's, else `seccomp_profile`, else the distribution's,
- * else the one built in; and that of privileged containers.
- *
- * @throws {FailedPreconditionError} a file that is configured cannot be used
- */
-export async function seccompProfiles(
-  runtime: Configuration["runtime"],
-): Promise<BundleOptions["seccomp"]> {
-  const common = await runtimeDefault(runtime.seccomp_profile);
-  const ofHandlers = new Map<string, SeccompProfile>();
-  for (const [name, { seccomp_profile: path }] of Object.entries(runtime.runtimes)) {
-    if (path !== "") ofHandlers.set(name, await loadSeccomp(path));
-  }
-  const path = runtime.privileged_seccomp_profile;
-  return {
-    runtimeDefault: (handler) => ofHandlers.get(handler) ?? common,
-    privileged: path === "" ? undefined : { path, profile: await loadSeccomp(path) },
-    load: loadSeccomp,
-  };
-}
-
-async function runtimeDefault(configured: string): Promise<SeccompProfile | undefined> {
-  if (configured !== "") return await loadSeccomp(configured);
-  if (!await isFile(DISTRIBUTION_PROFILE)) return undefined;
-  return distributionProfile(await readProfile(DISTRIBUTION_PROFILE), DISTRIBUTION_PROFILE);
-}
-
-async function isFile(path: string): Promise<boolean> {
-  return await Deno.stat(path).then(({ isFile }) => isFile, () => false);
-}
-
-async function loadSeccomp(path: string): Promise<SeccompProfile> {
-  try {
-    return parseSeccompProfile(await readProfile(path), path);
-  } catch (cause) {
-    throw new FailedPreconditionError(`Seccomp profile ${shown(path)} cannot be used`, {
-      path,
-      cause,
-      remedy: "check that the file exists on this node and is a seccomp profile in JSON",
-    });
-  }
-}
-
-async function readProfile(path: string): Promise<string> {
-  const { size, isFile } = await Deno.stat(path);
-  if (!isFile || size > SECCOMP_FILE_LIMIT_BYTES) {
-    throw new FailedPreconditionError(`${shown(path)} is no file of a profile's size`, { path });
-  }
-  return await Deno.readTextFile(path);
 }
 
 /** What the specifications need to know of the node. */

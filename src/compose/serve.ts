@@ -1,6 +1,6 @@
 /** The command `serve`: a server from its first line of log to its last. @module */
 import { connectTo, type ServeOptions } from "../cli/mod.ts";
-import { assertUsable } from "../config/mod.ts";
+import { assertUsable, LiveConfiguration } from "../config/mod.ts";
 import { ActiveFaultGates, NO_FAULT_GATES, parseFaultSpec } from "../state/mod.ts";
 import {
   closeDebuggerPort,
@@ -11,7 +11,14 @@ import {
   type ServiceEnvironment,
   serviceEnvironment,
 } from "../sys/mod.ts";
-import { createLogger, type Logger, type LogLevel, type LogSink } from "../telemetry/mod.ts";
+import {
+  createLogger,
+  type Logger,
+  type LoggerOptions,
+  type LogLevel,
+  type LogSink,
+} from "../telemetry/mod.ts";
+import { ConfigurationReloader } from "./configuration_reloader.ts";
 import { type Server, startServer } from "./server.ts";
 import { ServiceWatch } from "./service_watch.ts";
 
@@ -28,14 +35,9 @@ export async function serve(options: ServeOptions, version: string): Promise<num
   // What is private has a private directory; monitors, runtimes and execs inherit the mask, and what
   // we write for containers must be readable by users other than root.
   Deno.umask(0o022);
-  const { log_level: level, log_filter: filter } = loaded.configuration.runtime;
+  const live = new LiveConfiguration(loaded, options.reload);
   using sink = openSink(logFile);
-  const log = createLogger({
-    level: level as LogLevel,
-    format: logFormat,
-    sink,
-    ...(filter === "" ? {} : { filter: new RegExp(filter) }),
-  });
+  const log = createLogger(loggerOptions(live, { format: logFormat, sink }));
   for (const { level, key, message } of loaded.notices) {
     if (level === "error") log.error(message, { key });
     else log.warn(message, { key });
@@ -45,12 +47,14 @@ export async function serve(options: ServeOptions, version: string): Promise<num
     ? undefined
     : new ActiveFaultGates(parseFaultSpec(faultGates));
   using stopping = stopSignals();
+  using _hangUps = ignoredHangUps();
   globalThis.addEventListener("unhandledrejection", (event) => {
     event.preventDefault();
     log.error("A failure had no owner", { error: event.reason });
   });
   const server = await startServer({
-    loaded,
+    live,
+    flavour: loaded.flavour,
     version,
     registriesConf: options.registriesConf,
     registriesConfDir: options.registriesConfDir,
@@ -59,7 +63,15 @@ export async function serve(options: ServeOptions, version: string): Promise<num
   });
   log.info("Serving", { version, socket: server.socket, pid: Deno.pid });
   using watch = serviceWatch(environment, server.socket, log);
-  await watch.ready(`Serving on ${server.socket}`);
+  const status = `Serving on ${server.socket}`;
+  await watch.ready(status);
+  using _reloader = new ConfigurationReloader({
+    live,
+    places: loaded.places,
+    watcher: server.fileWatcher,
+    around: (reload) => watch.reloading(status, reload),
+    log,
+  });
   const signal = await stopping.received;
   log.info("Stopping; containers go on", { signal });
   await watch.stopping();
@@ -111,6 +123,33 @@ function stopSignals(): StopSignals {
     received: promise,
     [Symbol.dispose](): void {
       for (const [name, listener] of listeners) Deno.removeSignalListener(name, listener);
+    },
+  };
+}
+
+/** One that comes before there is something to reload must not end the process. */
+function ignoredHangUps(): Disposable {
+  const ignore = () => {};
+  Deno.addSignalListener("SIGHUP", ignore);
+  return { [Symbol.dispose]: () => Deno.removeSignalListener("SIGHUP", ignore) };
+}
+
+/** Level and filter follow the configuration. */
+function loggerOptions(
+  live: LiveConfiguration,
+  fixed: Pick<LoggerOptions, "format" | "sink">,
+): LoggerOptions {
+  let filter: { readonly text: string; readonly pattern: RegExp } | undefined;
+  return {
+    ...fixed,
+    get level(): LogLevel {
+      return live.current.runtime.log_level as LogLevel;
+    },
+    get filter(): RegExp | undefined {
+      const { log_filter: text } = live.current.runtime;
+      if (text === "") return undefined;
+      if (filter?.text !== text) filter = { text, pattern: new RegExp(text) };
+      return filter.pattern;
     },
   };
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type LoadedConfiguration, publicView } from "../config/mod.ts";
+import { type Flavour, type LiveConfiguration, publicView } from "../config/mod.ts";
 import {
   CriServer,
   type HttpAnswer,
@@ -14,7 +14,13 @@ import {
 import { SystemClock } from "../model/mod.ts";
 import { OciRuntime } from "../runtime/mod.ts";
 import { type FaultGates, recover, SpaceReserve } from "../state/mod.ts";
-import { Cgroups, detectNodeFacts, lockDirectory, sealDescriptors } from "../sys/mod.ts";
+import {
+  Cgroups,
+  detectNodeFacts,
+  type FileWatcher,
+  lockDirectory,
+  sealDescriptors,
+} from "../sys/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { POD_DEADLINES, type PodRegistry, type RecoveryReport } from "../pod/mod.ts";
 import { openImages } from "./images.ts";
@@ -22,12 +28,14 @@ import { openNetwork } from "./network.ts";
 import { openMachine } from "./node.ts";
 import { serverPaths } from "./paths.ts";
 import { openPods, openRegistry } from "./pods.ts";
-import { hostFiles, podCgroups, seccompProfiles, specNodeFacts } from "./ports.ts";
+import { hostFiles, podCgroups, specNodeFacts } from "./ports.ts";
 import { openRecord, rebuildPods, type ServerRecord } from "./record.ts";
 import { runtimeOptions } from "./runtime_options.ts";
+import { LiveSeccompProfiles } from "./seccomp_profiles.ts";
 
 export interface ServerOptions {
-  readonly loaded: LoadedConfiguration;
+  readonly live: LiveConfiguration;
+  readonly flavour: Flavour;
   readonly version: string;
   readonly registriesConf: string | undefined;
   readonly registriesConfDir: string | undefined;
@@ -38,6 +46,8 @@ export interface ServerOptions {
 /** A server that answers on its socket. Disposing drains and stops it; containers go on. */
 export interface Server extends AsyncDisposable {
   readonly socket: string;
+  /** For what is watched beside the pods. */
+  readonly fileWatcher: FileWatcher;
 }
 
 /**
@@ -48,8 +58,9 @@ export interface Server extends AsyncDisposable {
  *   configuration does not allow a start: says what to do
  */
 export async function startServer(options: ServerOptions): Promise<Server> {
-  const { loaded, version, gates, log } = options;
-  const { configuration, flavour } = loaded;
+  const { live, flavour, version, gates, log } = options;
+  // What needs a restart is read from here; what may change while the server runs, from `live`.
+  const configuration = live.current;
   const clock = new SystemClock();
   await using undo = new AsyncDisposableStack();
   const paths = serverPaths(configuration, flavour);
@@ -82,6 +93,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   undo.use(runtime);
   record.podTypes.register(runtime.resourceType());
   record.podTypes.register(runtime.pidHolderType());
+  live.add({ prepare: (next) => runtime.prepare(runtimeOptions(next, paths)) });
+  const seccomp = await LiveSeccompProfiles.open(configuration.runtime);
+  live.add(seccomp);
 
   const network = undo.use(await openNetwork({ configuration, paths, machine, record, log }));
   const { networks } = network;
@@ -91,7 +105,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const opened = openRegistry(record, log);
   const { images, snapshots, removeLarge } = undo.use(
     await openImages({
-      configuration,
+      live,
       paths,
       machine,
       record,
@@ -104,7 +118,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   );
   const pods = undo.use(
     openPods({
-      configuration,
+      live,
       paths,
       machine,
       record,
@@ -120,7 +134,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
         runtime.handlers().some((handler) => handler.isDefault && handler.recursiveReadOnlyMounts),
       ),
       removeLarge,
-      seccomp: await seccompProfiles(configuration.runtime),
+      seccomp,
       clock,
       log,
     }, opened),
@@ -150,7 +164,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
             userNamespacesHostNetwork: false,
             mountOptions: true,
           }),
-          configuration: () => publicView(configuration),
+          configuration: () => publicView(live.current),
         },
         version,
       }),
@@ -170,6 +184,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const owned = undo.move();
   return {
     socket: server.path,
+    fileWatcher: machine.fileWatcher,
     async [Symbol.asyncDispose](): Promise<void> {
       await server.stop();
       await owned.disposeAsync();

@@ -47,6 +47,14 @@ export interface LoadedConfiguration {
   readonly sources: ReadonlyMap<string, Source>;
   /** The files read, in order. */
   readonly files: readonly string[];
+  /** Where a change may mean another configuration, whether something is there yet or not. */
+  readonly places: readonly ConfigurationPlace[];
+}
+
+/** One file of a directory, or all files of it. */
+export interface ConfigurationPlace {
+  readonly directory: string;
+  readonly file?: string;
 }
 
 export interface LoadOptions {
@@ -81,6 +89,7 @@ export async function loadConfiguration(options: LoadOptions): Promise<LoadedCon
     notices: [...merged.notices, ...adapted.notices],
     sources: adapted.sources,
     files: files.map((file) => file.path),
+    places: placesOf(options),
   };
 }
 
@@ -121,6 +130,21 @@ async function filesToRead(options: LoadOptions): Promise<ReadFile[]> {
     }
   }
   return files;
+}
+
+function placesOf({ configPath, configDir }: LoadOptions): ConfigurationPlace[] {
+  const places: ConfigurationPlace[] = [];
+  if (configPath !== "") {
+    const path = configPath ?? DEFAULT_CONFIG_PATH;
+    const slash = path.lastIndexOf("/");
+    places.push({
+      directory: slash < 0 ? "." : path.slice(0, slash) || "/",
+      file: path.slice(slash + 1),
+    });
+  }
+  const directory = configDir ?? dropInDirectory(configPath);
+  if (directory !== "") places.push({ directory: directory.replace(/(?<=.)\/+$/, "") });
+  return places;
 }
 
 /** `sauropod.conf.d` beside our file, `crio.conf.d` beside a crio.conf, nothing for other files. */

@@ -9,11 +9,13 @@ export {
 } from "./configuration.ts";
 export {
   assertUsable,
+  type ConfigurationPlace,
   DEFAULT_CONFIG_PATH,
   loadConfiguration,
   type LoadedConfiguration,
   type LoadOptions,
 } from "./load.ts";
+export { type ConfigurationPart, LiveConfiguration, type ReloadReport } from "./live.ts";
 export { allKeys, type Notice, type Source } from "./merged.ts";
 export type { Key, KeyType, KeyValue, Reload, Standing } from "./keys.ts";
 export { localNode, type NodeFacts } from "./node_facts.ts";

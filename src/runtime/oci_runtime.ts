@@ -85,9 +85,11 @@ export interface HandlerReport {
 }
 
 export class OciRuntime implements ContainerRuntime, Disposable {
-  readonly #options: RuntimeOptions;
+  #options: RuntimeOptions;
   readonly #ports: RuntimePorts;
-  readonly #found: HandlersFound;
+  #found: HandlersFound;
+  /** Handlers that a reload took out of the configuration: their containers still need them. */
+  readonly #retired = new Map<string, RuntimeHandler>();
   readonly #command: RuntimeCommand;
   readonly #exits: ExitWatcher;
   /** Reopens under way: two at once would each replace the log of the other. */
@@ -138,6 +140,31 @@ export class OciRuntime implements ContainerRuntime, Disposable {
     return pidHolderType(this.#removalPorts());
   }
 
+  /**
+   * Looks for the handlers of another configuration. Directories and the search path stay as they are.
+   *
+   * @returns puts it into effect
+   * @throws {NotFoundError} a program of the default handler is missing
+   */
+  async prepare(
+    next: Pick<RuntimeOptions, "defaultHandler" | "handlers" | "logLevel">,
+  ): Promise<() => void> {
+    const { defaultHandler, handlers, logLevel } = next;
+    const options = { ...this.#options, defaultHandler, handlers, logLevel };
+    const found = await findHandlers(options, this.#ports.runner);
+    return () => {
+      for (const { name, reason } of found.dropped) {
+        this.#ports.log.warn("A runtime handler cannot be used", { handler: name, reason });
+      }
+      for (const [name, handler] of this.#found.handlers) {
+        if (!found.handlers.has(name)) this.#retired.set(name, handler);
+      }
+      for (const name of found.handlers.keys()) this.#retired.delete(name);
+      this.#options = options;
+      this.#found = found;
+    };
+  }
+
   handlers(): readonly RuntimeHandlerInfo[] {
     return [...this.#found.handlers.values()].map((handler) => ({
       name: handler.name,
@@ -163,7 +190,7 @@ export class OciRuntime implements ContainerRuntime, Disposable {
   }
 
   create(options: CreateOptions, signal: AbortSignal): Promise<CreatedContainer> {
-    const handler = this.#handler(options.place.handler);
+    const handler = this.#handlerOf(options.place);
     return createWithMonitor(options, {
       handler,
       options: this.#options,
@@ -173,7 +200,7 @@ export class OciRuntime implements ContainerRuntime, Disposable {
   }
 
   start(place: ContainerPlace, signal: AbortSignal): Promise<void> {
-    const handler = this.#handler(place.handler);
+    const handler = this.#handlerOf(place);
     return this.#command.start(handler, place.id, { timeoutMs: handler.createTimeoutMs, signal });
   }
 
@@ -188,14 +215,15 @@ export class OciRuntime implements ContainerRuntime, Disposable {
     return this.#ports.cgroups.destroy(cgroupPath, CGROUP_TIMEOUT_MS);
   }
 
-  pidHolderIntent({ id, bundle, cgroupPath, handler }: PidHolderPlace): Intent {
-    const { runtimePath, runtimeRoot } = this.#handler(handler);
+  pidHolderIntent(place: PidHolderPlace): Intent {
+    const { id, bundle, cgroupPath } = place;
+    const { runtimePath, runtimeRoot } = this.#handlerOf(place);
     return pidHolderIntent({ id, bundle, cgroupPath, runtimePath, runtimeRoot });
   }
 
   startPidHolder(place: PidHolderPlace, signal: AbortSignal): Promise<ProcessIdentity> {
     return startPidHolder(place, {
-      handler: this.#handler(place.handler),
+      handler: this.#handlerOf(place),
       options: this.#options,
       ports: this.#ports,
       signal,
@@ -216,7 +244,7 @@ export class OciRuntime implements ContainerRuntime, Disposable {
 
   async inspect(place: ContainerPlace): ReturnType<ContainerRuntime["inspect"]> {
     const { processes } = this.#ports;
-    const state = await this.#command.state(this.#handler(place.handler), place.id);
+    const state = await this.#command.state(this.#handlerOf(place), place.id);
     if (state === undefined) return undefined;
     return {
       status: state.status,
@@ -250,12 +278,12 @@ export class OciRuntime implements ContainerRuntime, Disposable {
       cgroups.write(place.cgroupPath, "hugetlb", file, JSON.stringify(limit));
     }
     if (Object.keys(rest).length === 0) return;
-    await this.#command.update(this.#handler(place.handler), place.id, rest, signal);
+    await this.#command.update(this.#handlerOf(place), place.id, rest, signal);
   }
 
   execSync(request: ExecRequest): Promise<ExecResult> {
     return execSync(request, {
-      handler: this.#handler(request.place.handler),
+      handler: this.#handlerOf(request.place),
       options: this.#options,
       ports: this.#ports,
     });
@@ -294,8 +322,14 @@ export class OciRuntime implements ContainerRuntime, Disposable {
     );
   }
 
-  #recorded({ id, bundle, cgroupPath, handler }: ContainerPlace): RecordedContainer {
-    const { runtimePath, runtimeRoot } = this.#handler(handler);
+  /** The handler of a container that there is, or of a pod that has been admitted. */
+  #handlerOf({ handler }: { readonly handler: string }): RuntimeHandler {
+    return this.#retired.get(handler) ?? this.#handler(handler);
+  }
+
+  #recorded(place: ContainerPlace): RecordedContainer {
+    const { id, bundle, cgroupPath } = place;
+    const { runtimePath, runtimeRoot } = this.#handlerOf(place);
     const { exitsDir, attachSocketDir } = this.#options;
     return {
       ...{ id, bundle, cgroupPath },

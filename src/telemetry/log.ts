@@ -24,11 +24,12 @@ export interface LogSink {
   write(line: string): void;
 }
 
+/** Level and filter are read for every line: an object whose values change changes the logger. */
 export interface LoggerOptions {
   readonly level: LogLevel;
   readonly format: "text" | "json";
   /** Only lines whose message matches are written. */
-  readonly filter?: RegExp;
+  readonly filter?: RegExp | undefined;
   readonly sink: LogSink;
 }
 

@@ -100,8 +100,10 @@ export const serve: Command = {
         remedy: "give text or json",
       });
     }
+    const load = () => loadConfiguration(loadOptionsOf(invocation, env));
     return await context.serve({
-      loaded: await loadConfiguration(loadOptionsOf(invocation, env)),
+      loaded: await load(),
+      reload: load,
       logFile: invocation.text("log") ?? env.CONTAINER_LOG,
       logFormat,
       registriesConf: invocation.text("registries-conf") ?? env.CONTAINER_REGISTRIES_CONF,

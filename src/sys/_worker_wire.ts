@@ -25,11 +25,19 @@ import {
 
 export type ToWorker =
   | { readonly kind: "call"; readonly id: number; readonly name: string; readonly request: unknown }
-  | { readonly kind: "cancel"; readonly id: number };
+  | { readonly kind: "cancel"; readonly id: number }
+  | { readonly kind: "answer"; readonly ask: number; readonly answer: unknown }
+  | { readonly kind: "refusal"; readonly ask: number; readonly error: WireError };
 
 export type FromWorker =
   | { readonly kind: "ready" }
   | { readonly kind: "event"; readonly id: number; readonly event: unknown }
+  | {
+    readonly kind: "ask";
+    readonly id: number;
+    readonly ask: number;
+    readonly question: unknown;
+  }
   | {
     readonly kind: "reply";
     readonly id: number;

@@ -24,8 +24,10 @@ export { decodePath, encodePath } from "./bytes_path.ts";
 // Workers
 export { workerUrl } from "./workers.ts";
 export {
+  type AnswerOf,
   type CallOptions,
   type EventOf,
+  type QuestionOf,
   type ReplyOf,
   type RequestOf,
   WorkerChannel,

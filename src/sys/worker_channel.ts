@@ -10,15 +10,28 @@
  * @module
  */
 import { Worker } from "node:worker_threads";
-import { CancelledError, ResourceExhaustedError, UnavailableError } from "../errors/mod.ts";
-import { fromWire, type FromWorker, type ToWorker } from "./_worker_wire.ts";
+import {
+  CancelledError,
+  InternalError,
+  ResourceExhaustedError,
+  UnavailableError,
+} from "../errors/mod.ts";
+import { fromWire, type FromWorker, toWire, type ToWorker } from "./_worker_wire.ts";
 
-/** The operations of a worker: name to the shapes of request, reply and, if any, events. */
-// deno-lint-ignore no-explicit-any -- the bound of a type parameter; concrete maps are exact
-export type WorkerOperations = { [name: string]: { request: any; reply: any; event?: any } };
+/**
+ * The operations of a worker: name to the shapes of request, reply and, if any, events, and of the
+ * questions that the worker asks meanwhile with their answers.
+ */
+export type WorkerOperations = {
+  // deno-lint-ignore no-explicit-any -- the bound of a type parameter; concrete maps are exact
+  [name: string]: { request: any; reply: any; event?: any; question?: any; answer?: any };
+};
 export type RequestOf<Ops extends WorkerOperations, Name extends keyof Ops> = Ops[Name]["request"];
 export type ReplyOf<Ops extends WorkerOperations, Name extends keyof Ops> = Ops[Name]["reply"];
 export type EventOf<Ops extends WorkerOperations, Name extends keyof Ops> = Ops[Name]["event"];
+export type QuestionOf<Ops extends WorkerOperations, Name extends keyof Ops> =
+  Ops[Name]["question"];
+export type AnswerOf<Ops extends WorkerOperations, Name extends keyof Ops> = Ops[Name]["answer"];
 
 export interface WorkerOptions {
   /** From `workerUrl(import.meta.url, "./x_worker.ts")`. */
@@ -39,12 +52,14 @@ export interface WorkerOptions {
   readonly maxYoungGenerationSizeMb?: number;
 }
 
-export interface CallOptions<Event> {
+export interface CallOptions<Event, Question = unknown, Answer = unknown> {
   /** Moved to the worker instead of copied. */
   readonly transfer?: Transferable[];
   /** Tells the handler to end; the call settles when it has, or at once while it still waits here. */
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: Event) => void;
+  /** Answers what the worker asks while it works; what it throws, the worker's question throws. */
+  readonly onAsk?: (question: Question) => Answer | Promise<Answer>;
 }
 
 interface Call {
@@ -53,6 +68,7 @@ interface Call {
   readonly request: unknown;
   readonly transfer: Transferable[];
   readonly onEvent: ((event: unknown) => void) | undefined;
+  readonly onAsk: ((question: unknown) => unknown) | undefined;
   readonly resolve: (reply: unknown) => void;
   readonly reject: (error: Error) => void;
   posted: boolean;
@@ -99,7 +115,7 @@ export class WorkerChannel<Ops extends WorkerOperations> implements Disposable {
   call<Name extends keyof Ops & string>(
     name: Name,
     request: RequestOf<Ops, Name>,
-    options: CallOptions<EventOf<Ops, Name>> = {},
+    options: CallOptions<EventOf<Ops, Name>, QuestionOf<Ops, Name>, AnswerOf<Ops, Name>> = {},
   ): Promise<ReplyOf<Ops, Name>> {
     const { promise, resolve, reject } = Promise.withResolvers<ReplyOf<Ops, Name>>();
     if (this.#disposed) {
@@ -125,6 +141,7 @@ export class WorkerChannel<Ops extends WorkerOperations> implements Disposable {
       request,
       transfer: options.transfer ?? [],
       onEvent: options.onEvent,
+      onAsk: options.onAsk as Call["onAsk"],
       resolve,
       reject,
       posted: false,
@@ -218,12 +235,29 @@ export class WorkerChannel<Ops extends WorkerOperations> implements Disposable {
       call.onEvent?.(message.event);
       return;
     }
+    if (message.kind === "ask") {
+      void this.#answer(from, call, message.ask, message.question);
+      return;
+    }
     this.#posted.delete(message.id);
     if (message.kind === "reply") call.resolve(message.reply);
     else call.reject(fromWire(message.error));
     if (message.retire) this.#retire(from);
     if (this.#posted.size === 0) from.worker.unref();
     this.#pump();
+  }
+
+  async #answer(from: Running, call: Call, ask: number, question: unknown): Promise<void> {
+    let message: ToWorker;
+    try {
+      if (call.onAsk === undefined) {
+        throw new InternalError(`Nobody answers what ${call.name} of ${this.#options.name} asks`);
+      }
+      message = { kind: "answer", ask, answer: await call.onAsk(question) };
+    } catch (error) {
+      message = { kind: "refusal", ask, error: toWire(error) };
+    }
+    if (from === this.#running) from.worker.postMessage(message);
   }
 
   /** Calls that wait here have not reached the untrusted thread and go to its successor. */

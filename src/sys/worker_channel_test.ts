@@ -144,3 +144,49 @@ Deno.test("a pool spreads calls over its workers and survives the death of one",
   stop.abort();
   assert.equal(await held, "cancelled");
 });
+
+Deno.test("a worker asks its caller while it works, and hears answers and failures", async () => {
+  using echo = channel();
+  const asked: string[] = [];
+  const reply = await echo.call("ask", "Ann", {
+    onAsk: (question) => {
+      asked.push(question);
+      return Promise.resolve(`answer ${asked.length}`);
+    },
+  });
+  assert.equal(reply, "answer 1, answer 2");
+  assert.deepEqual(asked, ["who is Ann", "and then"]);
+  await assert.rejects(
+    echo.call("ask", "Bob", {
+      onAsk: () => {
+        throw new NotFoundError("no Bob", { field: "name" });
+      },
+    }),
+    (error: NotFoundError) => error instanceof NotFoundError && error.details.field === "name",
+  );
+  await assert.rejects(echo.call("ask", "Eve"), InternalError);
+  // Each call hears its own answers.
+  const both = ["a", "b"].map((name) =>
+    echo.call("ask", name, { onAsk: (question) => `${name}:${question}` })
+  );
+  assert.deepEqual(await Promise.all(both), [
+    "a:who is a, a:and then",
+    "b:who is b, b:and then",
+  ]);
+});
+
+Deno.test("a call that is cancelled while its worker asks ends", async () => {
+  using echo = channel();
+  const leaving = new AbortController();
+  const never = Promise.withResolvers<string>();
+  await assert.rejects(
+    echo.call("ask", "Ann", {
+      signal: leaving.signal,
+      onAsk: () => {
+        leaving.abort();
+        return never.promise;
+      },
+    }),
+    CancelledError,
+  );
+});

@@ -4,8 +4,10 @@
  * @module
  */
 import {
+  type AnswerOf,
   type CallOptions,
   type EventOf,
+  type QuestionOf,
   type ReplyOf,
   type RequestOf,
   WorkerChannel,
@@ -42,7 +44,7 @@ export class WorkerPool<Ops extends WorkerOperations> implements Disposable {
   call<Name extends keyof Ops & string>(
     name: Name,
     request: RequestOf<Ops, Name>,
-    options: CallOptions<EventOf<Ops, Name>> = {},
+    options: CallOptions<EventOf<Ops, Name>, QuestionOf<Ops, Name>, AnswerOf<Ops, Name>> = {},
   ): Promise<ReplyOf<Ops, Name>> {
     const channel = this.#channels.reduce((least, other) =>
       other.load < least.load ? other : least

@@ -11,6 +11,7 @@ export type EchoOperations = {
   count: { request: number; reply: number; event: number };
   bytes: { request: Uint8Array<ArrayBuffer>; reply: Uint8Array<ArrayBuffer> };
   retire: { request: null; reply: string };
+  ask: { request: string; reply: string; question: string; answer: string };
 };
 
 let calls = 0;
@@ -42,6 +43,7 @@ serveWorker<EchoOperations>({
     transfer(bytes.buffer);
     return bytes;
   },
+  ask: async (name, { ask }) => `${await ask(`who is ${name}`)}, ${await ask("and then")}`,
   retire: (_, { retire }) => {
     retire();
     return "retiring";

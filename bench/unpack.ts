@@ -19,6 +19,7 @@ import {
   layerDirectoryType,
   LayerPaths,
   StorageWorkers,
+  SYSTEM_TRUST,
 } from "../src/storage/mod.ts";
 import { entryBytes } from "../src/storage/testdata/tar_archive.ts";
 import { silentLogger } from "../src/telemetry/mod.ts";
@@ -114,7 +115,15 @@ async function measure(root: string, layers: readonly Layer[], port: number): Pr
         blobDigest: layer.blobDigest,
         blobSize: BigInt(layer.size),
         compression: "gzip",
-        source: { kind: "http", url: `http://127.0.0.1:${port}/${index}`, headers: {} },
+        source: {
+          kind: "http",
+          places: {
+            next: () => {
+              const url = `http://127.0.0.1:${port}/${index}`;
+              return Promise.resolve({ url, headers: {}, tls: SYSTEM_TRUST });
+            },
+          },
+        },
         signal: new AbortController().signal,
       })
     )));

@@ -2,6 +2,11 @@
 import type { LiveConfiguration } from "../config/mod.ts";
 import {
   createImages,
+  CredentialHelpers,
+  DEFAULT_ALIAS_CACHE,
+  defaultAuthFiles,
+  defaultCertsDirectories,
+  defaultRegistriesSources,
   imageDirectoryType,
   type ImageStore,
   loadDefaultPolicy,
@@ -80,6 +85,7 @@ export async function openImages(options: ImagesOptions): Promise<ServerImages> 
   record.podTypes.register(snapshotDirectoryType(snapshots));
   record.podTypes.register(snapshotMountType(snapshots));
   const { image } = configuration;
+  const home = Deno.env.get("HOME") ?? "/root";
   const store = undo.use(
     await createImages({
       root: paths.root,
@@ -93,19 +99,27 @@ export async function openImages(options: ImagesOptions): Promise<ServerImages> 
         layersInUse: () => layersInUse(record.pods.journal),
       },
       rebuild,
-      policy: image.signature_policy === ""
-        ? await loadDefaultPolicy()
-        : await loadPolicy(image.signature_policy),
+      policy: () =>
+        image.signature_policy === "" ? loadDefaultPolicy() : loadPolicy(image.signature_policy),
       policyDirectory: image.signature_policy_dir,
-      ...(options.registriesConf === undefined ? {} : {
-        registries: {
-          file: options.registriesConf,
-          directory: options.registriesConfDir ?? `${options.registriesConf}.d`,
-        },
-      }),
+      registries: options.registriesConf === undefined ? defaultRegistriesSources(home) : {
+        files: [options.registriesConf],
+        directories: [options.registriesConfDir ?? `${options.registriesConf}.d`],
+        aliasCache: DEFAULT_ALIAS_CACHE,
+      },
       shortNameMode: (image.short_name_mode || "enforcing") as ShortNameMode,
-      ...(image.global_auth_file === "" ? {} : { authFile: image.global_auth_file }),
-      pinned: () => live.current.image.pinned_images,
+      authFiles: image.global_auth_file === ""
+        ? defaultAuthFiles(Deno.env.toObject(), Deno.uid() ?? 0)
+        : [{ path: image.global_auth_file, legacy: false }],
+      credentialHelpers: new CredentialHelpers({
+        runner: machine.runner,
+        env: environmentOfHelpers(Deno.env.toObject()),
+      }),
+      namespacedAuthDirectory: image.namespaced_auth_dir,
+      certsDirectories: defaultCertsDirectories(home),
+      pullProgressTimeoutMs: image.pull_progress_timeout,
+      // Pods need no pause image here, but whoever has one on the node wants to keep it, as with CRI-O.
+      pinned: () => [...live.current.image.pinned_images, live.current.image.pause_image],
       assertSpace: (what) => options.reserve.assertSpace(what),
       log,
     }),
@@ -118,6 +132,15 @@ export async function openImages(options: ImagesOptions): Promise<ServerImages> 
     removeLarge: async (path) => await workers.disk("remove", { path }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** Helpers of clouds read their settings from the environment; what is ours alone they do not get. */
+function environmentOfHelpers(env: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(env).filter(([name]) =>
+      !/^(DENO_|SAUROPOD_|NOTIFY_SOCKET$|WATCHDOG_|LISTEN_)/.test(name)
+    ),
+  );
 }
 
 /** From the journal, which is at hand before any container is, and has what is half made, too. */

@@ -328,20 +328,10 @@ async function isListed(path: string, node: NodeFacts): Promise<boolean> {
 
 /** Files on the node that a key points to, and that this runtime does not honour. */
 async function filesThatWouldApply(
-  { image, runtime }: Configuration,
+  { runtime }: Configuration,
   node: NodeFacts,
 ): Promise<Notice[]> {
   const notices: Notice[] = [];
-  const policies = (await node.list(image.signature_policy_dir))
-    .filter((name) => name.endsWith(".json"));
-  if (policies.length > 0) {
-    notices.push({
-      level: "error",
-      key: "image.signature_policy_dir",
-      message: `image.signature_policy_dir: ${image.signature_policy_dir} holds ` +
-        `${policies.slice(0, 3).join(", ")}, and policies by namespace are not built`,
-    });
-  }
   for (const key of ["seccomp_profile", "privileged_seccomp_profile"] as const) {
     const profile = runtime[key];
     if (profile === "" || await isListed(profile, node)) continue;

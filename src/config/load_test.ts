@@ -215,9 +215,6 @@ Deno.test("loadConfiguration() stops the start for trust, isolation and placemen
     const { notices } = await loadConfiguration({ ...none, configPath });
     assert.ok(notices.some((n) => n.level === "error" && n.key === "runtime.workloads.w"));
   });
-  const policies = node({ files: { "/etc/sauropod/policies": ["team.json"] } });
-  const { notices } = await loadConfiguration({ ...none, node: policies });
-  assert.ok(notices.some((n) => n.level === "error" && n.key === "image.signature_policy_dir"));
 });
 
 Deno.test("loadConfiguration() leaves out a handler that cannot be used and stops for a default one", async () => {

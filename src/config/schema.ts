@@ -917,19 +917,20 @@ export const IMAGE = {
   global_auth_file: text({
     default: "",
     meaning: "Registry credentials of pulls that bring none, in the form of auth.json.",
-    allowed: "absolute path or empty",
+    allowed: "absolute path; empty for /run/containers/0/auth.json and the others of the tools",
     check: absoluteOrEmpty,
     flags: ["global-auth-file"],
     env: ["CONTAINER_GLOBAL_AUTH_FILE"],
   }),
-  namespaced_auth_dir: later(text({
+  namespaced_auth_dir: text({
     default: "/etc/crio/auth",
     ours: "/etc/sauropod/auth",
-    meaning: "Directory of credentials by Kubernetes namespace.",
+    meaning: "Directory of credentials for one pull of one Kubernetes namespace.",
+    allowed: "absolute path",
     check: absolute,
     flags: ["namespaced-auth-dir"],
     env: ["CONTAINER_NAMESPACED_AUTH_DIR"],
-  })),
+  }),
   pause_image: noEffect(
     "pods need no pause image: a shared PID namespace is held by the node's catatonit",
     text({
@@ -980,8 +981,7 @@ export const IMAGE = {
   signature_policy_dir: text({
     default: "/etc/crio/policies",
     ours: "/etc/sauropod/policies",
-    meaning:
-      "Directory of signature policies by Kubernetes namespace; a policy in it stops the start.",
+    meaning: "Directory of signature policies by Kubernetes namespace, each in place of the other.",
     allowed: "absolute path",
     check: absolute,
     flags: ["signature-policy-dir"],
@@ -1017,20 +1017,21 @@ export const IMAGE = {
       env: ["CONTAINER_BIG_FILES_TEMPORARY_DIR"],
     }),
   ),
-  auto_reload_registries: later(flag({
+  auto_reload_registries: flag({
     default: false,
-    meaning: "Whether a changed registries.conf is read again by itself.",
+    meaning: "Whether changed registries files count at once; here they are read for each pull.",
     flags: ["auto-reload-registries"],
     env: ["AUTO_RELOAD_REGISTRIES"],
-  })),
-  pull_progress_timeout: later(duration({
+  }),
+  pull_progress_timeout: duration({
     default: 0,
-    meaning: "Time without progress after which a pull is given up; 0 for never.",
+    meaning:
+      "Time in which a layer that stands still goes to the next mirror or fails; 0: retries.",
     allowed: "duration such as 30s",
     check: atLeast(0),
     flags: ["pull-progress-timeout"],
     env: ["CONTAINER_PULL_PROGRESS_TIMEOUT"],
-  })),
+  }),
   oci_artifact_mount_support: later(flag({
     default: true,
     meaning: "Whether OCI artifacts can be mounted.",

@@ -1,9 +1,15 @@
 import assert from "node:assert/strict";
+import { NotFoundError } from "../errors/mod.ts";
+import { EndpointFailures } from "../image/endpoint_failures.ts";
 import type { ImageRecord } from "../image/images.ts";
-import { Container, ListContainersResponse } from "../proto/mod.ts";
+import { PolicyRejectedError } from "../image/mod.ts";
+import { ConnectionRefusedError } from "../image/retry.ts";
+import { type AuthConfig, Container, ListContainersResponse } from "../proto/mod.ts";
 import { EncodedList } from "./encoded_list.ts";
 import { imageInfo, imageMessage } from "./image_message.ts";
+import { grpcStatus } from "./grpc_status.ts";
 import { pullCredentials } from "./pull_credentials.ts";
+import { kubeletPullError } from "./pull_failure.ts";
 import { statusResponse } from "./node_status.ts";
 import { TEST_NODE } from "./_test_server.ts";
 
@@ -71,7 +77,7 @@ Deno.test("An image's message and verbose information have what the record has",
   assert.deepEqual(info.imageSpec.config.Volumes, { "/data": {} });
 });
 
-function auth(parts: Partial<Record<"username" | "password" | "auth" | "identityToken", string>>) {
+function auth(parts: Partial<AuthConfig>) {
   return pullCredentials({
     username: "",
     password: "",
@@ -84,12 +90,38 @@ function auth(parts: Partial<Record<"username" | "password" | "auth" | "identity
 }
 
 Deno.test("Credentials come from user and password, or from base64 of both", () => {
-  assert.equal(pullCredentials(undefined), undefined);
-  assert.equal(auth({}), undefined);
-  const both = { username: "u", password: "p:w" };
-  assert.deepEqual(auth(both), both);
-  assert.deepEqual(auth({ auth: btoa("u:p:w") }), both);
-  assert.deepEqual(auth({ auth: btoa("u:p:w\0\0") }), both);
+  assert.deepEqual(pullCredentials(undefined), {});
+  assert.deepEqual(auth({}), {});
+  const credentials = { username: "u", password: "p:w" };
+  assert.deepEqual(auth(credentials), { credentials });
+  assert.deepEqual(auth({ auth: btoa("u:p:w") }), { credentials });
+  assert.deepEqual(auth({ auth: btoa("u:p:w\0\0") }), { credentials });
+});
+
+Deno.test("Credentials may be tokens, and are for the server that they name", () => {
+  assert.deepEqual(auth({ identityToken: "i" }), { credentials: { identityToken: "i" } });
+  assert.deepEqual(auth({ registryToken: "r" }), { credentials: { registryToken: "r" } });
+  const credentials = { username: "u", password: "p" };
+  // A password goes before a token that says the same.
+  assert.deepEqual(auth({ ...credentials, identityToken: "i", serverAddress: "quay.io" }), {
+    credentials,
+    credentialsServer: "quay.io",
+  });
+  assert.deepEqual(auth({ serverAddress: "quay.io" }), {});
+});
+
+Deno.test("Failures of pulls that the kubelet knows begin with the names that it looks for", () => {
+  const begins = (error: unknown) => grpcStatus(kubeletPullError(error)).details.split(":", 1)[0];
+  assert.equal(begins(new ConnectionRefusedError("Cannot reach it")), "RegistryUnavailable");
+  assert.equal(begins(new PolicyRejectedError("Rejected")), "SignatureValidationFailed");
+  assert.equal(begins(new NotFoundError("There is none")), "There is none");
+  const failures = new EndpointFailures();
+  failures.add({ role: "mirror", name: "m.example/a" }, new NotFoundError("not here"));
+  failures.add({ role: "registry", name: "r.example/a" }, new ConnectionRefusedError("refused"));
+  assert.match(
+    grpcStatus(kubeletPullError(failures.error("the image r.example/a:v1"))).details,
+    /^RegistryUnavailable: .*mirror m\.example\/a: not here; registry r\.example\/a: refused/,
+  );
 });
 
 Deno.test("Credentials that cannot be used are refused without being shown", () => {
@@ -100,7 +132,6 @@ Deno.test("Credentials that cannot be used are refused without being shown", () 
       return true;
     });
   }
-  assert.throws(() => auth({ identityToken: "secret" }), { kind: "unimplemented" });
 });
 
 Deno.test("Status names why something is not ready", () => {

@@ -13,6 +13,7 @@ import { imageInfo, imageMessage } from "./image_message.ts";
 import { LIMITS } from "./limits.ts";
 import type { ImageMethods } from "./methods.ts";
 import { pullCredentials } from "./pull_credentials.ts";
+import { kubeletPullError } from "./pull_failure.ts";
 import { validateImageSpec } from "./validate_references.ts";
 
 export interface ImageServiceOptions {
@@ -42,13 +43,12 @@ export function imageMethods({ images, snapshots, clock }: ImageServiceOptions):
       const credentials = pullCredentials(auth);
       const namespace = sandboxConfig?.metadata?.namespace ?? "";
       checkLength("sandbox_config.metadata.namespace", namespace, LIMITS.name);
-      const record = await images.pull({
-        reference,
-        namespace,
-        signal,
-        ...(credentials === undefined ? {} : { credentials }),
-      });
-      return { imageRef: record.id };
+      try {
+        const record = await images.pull({ reference, namespace, signal, ...credentials });
+        return { imageRef: record.id };
+      } catch (error) {
+        throw kubeletPullError(error);
+      }
     },
     async removeImage({ image }) {
       await images.remove(validateImageSpec("image", image));

@@ -4,26 +4,34 @@
  * @module
  */
 import { InvalidArgumentError } from "../errors/mod.ts";
-import type { PullCredentials } from "../image/images.ts";
+import { decodeBasic } from "../image/mod.ts";
+import type { PullCredentials, PullRequest } from "../image/images.ts";
 import type { AuthConfig } from "../proto/mod.ts";
-import { refuseUnsupportedAuth } from "./unsupported_fields.ts";
 import { validateAuth } from "./validate_references.ts";
 
 /**
- * `username` and `password`, else `auth`, base64 of `user:password`. Undefined if there are none.
+ * `username` and `password`, else `auth`, base64 of `user:password`, else `identity_token`, else
+ * `registry_token`; with `server_address`, only for that server. Empty if there are none.
  *
  * @throws {InvalidArgumentError} `auth` is not such a text; never says what it holds
- * @throws {UnimplementedError} only a token is given
  */
-export function pullCredentials(auth: AuthConfig | undefined): PullCredentials | undefined {
-  if (auth === undefined) return undefined;
+export function pullCredentials(
+  auth: AuthConfig | undefined,
+): Pick<PullRequest, "credentials" | "credentialsServer"> {
+  if (auth === undefined) return {};
   validateAuth("auth", auth);
-  refuseUnsupportedAuth("auth", auth);
+  const credentials = credentialsOf(auth);
+  if (credentials === undefined) return {};
+  return auth.serverAddress === ""
+    ? { credentials }
+    : { credentials, credentialsServer: auth.serverAddress };
+}
+
+function credentialsOf(auth: AuthConfig): PullCredentials | undefined {
   if (auth.username !== "") return { username: auth.username, password: auth.password };
-  if (auth.auth === "") return undefined;
-  const text = decodeBase64(auth.auth);
-  const colon = text?.indexOf(":") ?? -1;
-  if (text === undefined || colon < 1) {
+  if (auth.auth !== "") {
+    const credentials = decodeBasic(auth.auth);
+    if (credentials !== undefined && credentials.username !== "") return credentials;
     throw new InvalidArgumentError(
       "auth.auth is not base64 of a user name, a colon and a password",
       {
@@ -32,15 +40,6 @@ export function pullCredentials(auth: AuthConfig | undefined): PullCredentials |
       },
     );
   }
-  // Some tools pad the password with NULs to a multiple of three bytes.
-  return { username: text.slice(0, colon), password: text.slice(colon + 1).replace(/\0+$/, "") };
-}
-
-function decodeBase64(text: string): string | undefined {
-  try {
-    const bytes = Uint8Array.fromBase64(text);
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    return undefined;
-  }
+  if (auth.identityToken !== "") return { identityToken: auth.identityToken };
+  return auth.registryToken === "" ? undefined : { registryToken: auth.registryToken };
 }

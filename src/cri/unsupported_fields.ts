@@ -7,7 +7,6 @@
  */
 import { UnimplementedError } from "../errors/mod.ts";
 import {
-  type AuthConfig,
   type ContainerConfig,
   NamespaceMode,
   type NamespaceOption,
@@ -72,14 +71,6 @@ const CONTAINER: readonly UnsupportedField<ContainerConfig>[] = [
   },
 ];
 
-const AUTH: readonly UnsupportedField<AuthConfig>[] = (["identityToken", "registryToken"] as const)
-  .map((token) => ({
-    field: token === "identityToken" ? "identity_token" : "registry_token",
-    // Beside a password it is a second way to say the same, and the password is used.
-    used: (auth) => auth[token] !== "" && auth.username === "" && auth.auth === "",
-    remedy: "give username and password",
-  }));
-
 /** @throws {UnimplementedError} the configuration uses a field that is not built yet; names it */
 export function refuseUnsupportedSandbox(field: string, config: PodSandboxConfig): void {
   refuse(field, config, SANDBOX);
@@ -92,11 +83,6 @@ export function refuseUnsupportedContainer(field: string, config: ContainerConfi
   refuse(field, config, CONTAINER);
   const context = config.linux?.securityContext;
   if (context !== undefined) refuse(`${field}.linux.security_context`, context, SECURITY);
-}
-
-/** @throws {UnimplementedError} a way to authenticate that is not built yet */
-export function refuseUnsupportedAuth(field: string, auth: AuthConfig): void {
-  refuse(field, auth, AUTH);
 }
 
 function refuse<Subject>(

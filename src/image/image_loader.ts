@@ -38,7 +38,7 @@ export interface ImageLoaderOptions {
   readonly catalog: ImageCatalog;
   readonly layers: LayerStore;
   readonly steps: StepRunner;
-  readonly policy: Policy;
+  readonly policy: () => Promise<Policy>;
   /** Its own: emptied at the start. */
   readonly temporaryDirectory: string;
   readonly platform: Platform;
@@ -80,7 +80,7 @@ export class ImageLoader {
     const { contents } = archive;
     const { platform, policy } = this.#options;
     const kind = await archiveKind(contents, request.path);
-    checkLoad(policy, kind, await Deno.realPath(request.path));
+    checkLoad(await policy(), kind, await Deno.realPath(request.path));
     const images = kind === "docker-archive"
       ? await dockerImages(contents, platform)
       : await ociImages(contents, platform);

@@ -4,21 +4,23 @@
  * @module
  */
 import {
-  CancelledError,
+  errorKind,
   errorMessage,
   FailedPreconditionError,
   InvalidArgumentError,
-  NotFoundError,
   ResourceExhaustedError,
+  SauropodError,
   shown,
-  UnauthenticatedError,
   UnavailableError,
 } from "../errors/mod.ts";
 import { type Digest, digestHex, type ImageId } from "../model/mod.ts";
 import type { StepRunner } from "../state/mod.ts";
-import { BlobStatusError, type LayerStore } from "../storage/mod.ts";
+import type { LayerStore, StallRule } from "../storage/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
-import { credentialsFor, loadAuthFile } from "./auth_file.ts";
+import { type AuthFile, normalisedServer } from "./auth_file.ts";
+import { LayerPlaces } from "./blob_places.ts";
+import type { CredentialSources } from "./credential_sources.ts";
+import { EndpointFailures } from "./endpoint_failures.ts";
 import type { ImageCatalog } from "./image_catalog.ts";
 import { parseImageConfig } from "./image_config.ts";
 import {
@@ -30,7 +32,9 @@ import {
   wantedLayers,
 } from "./image_layers.ts";
 import type { ImageConfig, ImageRecord, PullCredentials, PullProgress } from "./images.ts";
+import { LiveFiles } from "./live_files.ts";
 import { choosePlatform, type ImageManifest, parseManifest, type Platform } from "./manifest.ts";
+import type { NamespacedAuth } from "./namespaced_auth.ts";
 import { checkPull, loadPolicyIfThere, type Policy } from "./policy.ts";
 import { type ImageName, type ImageReference } from "./reference.ts";
 import {
@@ -40,14 +44,14 @@ import {
   type RegistriesConf,
   type ShortNameMode,
 } from "./registries_conf.ts";
-import { registryCerts } from "./registry_certs.ts";
+import { type RegistryCerts, registryCerts } from "./registry_certs.ts";
 import {
   type FetchedManifest,
   hasDigest,
   MAX_CONFIG_BYTES,
   RegistryClient,
 } from "./registry_client.ts";
-import { type RetryPolicy, withRetries } from "./retry.ts";
+import { pauseBefore, type RetryPolicy } from "./retry.ts";
 
 export interface ImagePullerOptions {
   readonly catalog: ImageCatalog;
@@ -56,20 +60,26 @@ export interface ImagePullerOptions {
   /** Read for each pull, so that a change counts from the next one on. */
   readonly registries: () => Promise<RegistriesConf>;
   readonly shortNameMode: ShortNameMode | undefined;
-  readonly policy: Policy;
+  readonly policy: () => Promise<Policy>;
   /** Holds `<namespace>.json`, which goes before `policy`. */
   readonly policyDirectory: string | undefined;
-  readonly authFile: string | undefined;
+  readonly credentials: CredentialSources;
+  readonly namespacedAuth: NamespacedAuth | undefined;
   readonly certsDirectories: readonly string[];
   readonly platform: Platform;
   readonly retry: RetryPolicy;
   readonly requestTimeoutMs: number;
+  readonly stall: StallRule;
+  /** Attempts at an endpoint that stalls while it sends a layer. */
+  readonly stallAttempts: number;
   readonly log: Logger;
 }
 
 export interface WantedImage {
   readonly name: ImageName;
   readonly credentials: PullCredentials | undefined;
+  /** As {@link PullRequest.credentialsServer}. */
+  readonly credentialsServer: string | undefined;
   readonly namespace: string;
   readonly listeners: Set<(progress: PullProgress) => void>;
 }
@@ -79,6 +89,8 @@ interface ResolvedImage {
   readonly reference: ImageReference;
   /** The endpoint that gave the manifest first, then those after it. */
   readonly clients: readonly RegistryClient[];
+  /** What the endpoints before it said. */
+  readonly failures: EndpointFailures;
   /** Digest that the reference led to, then that of the image's own manifest if it is another. */
   readonly digests: readonly Digest[];
   readonly manifestBytes: Uint8Array;
@@ -91,6 +103,7 @@ interface ResolvedImage {
 interface Resolution {
   readonly reference: ImageReference;
   readonly clients: readonly RegistryClient[];
+  readonly failures: EndpointFailures;
   /** Index into `clients` of the one in use. */
   at: number;
   top: FetchedManifest | undefined;
@@ -106,38 +119,59 @@ const DOCUMENT_DEADLINE_MS = 5 * 60_000;
 const MAX_INDEX_DEPTH = 4;
 const NAMESPACE = /^[a-z0-9]([a-z0-9-]{0,251}[a-z0-9])?$/;
 
+/** What the endpoints of one pull have in common. */
+interface Access {
+  readonly wanted: WantedImage;
+  readonly conf: RegistriesConf;
+  /** Credentials that were left for this pull alone. */
+  readonly left: AuthFile | undefined;
+}
+
+/** Another registry of the search list may have what this one has not, or hides. */
+const TRY_NEXT_CANDIDATE: ReadonlySet<string> = new Set([
+  "not_found",
+  "unauthenticated",
+  "permission_denied",
+]);
+
 export class ImagePuller {
   readonly #options: ImagePullerOptions;
+  readonly #certs: LiveFiles<RegistryCerts>;
 
   constructor(options: ImagePullerOptions) {
     this.#options = options;
+    this.#certs = new LiveFiles(options.log);
   }
 
   /** @returns the image, complete and known under the name */
   async pull(wanted: WantedImage): Promise<ImageRecord> {
-    const conf = await this.#options.registries();
+    const { registries, shortNameMode, namespacedAuth } = this.#options;
+    const conf = await registries();
     const policy = await this.#policyFor(wanted.namespace);
-    const references = candidates(wanted.name, conf, this.#options.shortNameMode);
+    const references = candidates(wanted.name, conf, shortNameMode);
     for (const reference of references) checkPull(policy, reference);
-    const failures: unknown[] = [];
+    await using taken = wanted.namespace === ""
+      ? undefined
+      : await namespacedAuth?.take(wanted.namespace, wanted.name);
+    const access = { wanted, conf, left: taken?.file };
+    const failures = new EndpointFailures();
     for (const reference of references) {
       try {
-        return await this.#pullReference(reference, endpoints(reference, conf), wanted);
+        return await this.#pullReference(reference, access);
       } catch (error) {
-        failures.push(error);
-        // Another candidate may have what this one has not; any other failure is told at once.
-        if (!(error instanceof NotFoundError) && !(error instanceof UnauthenticatedError)) break;
+        failures.add({ role: "registry", name: String(reference) }, error);
+        if (!TRY_NEXT_CANDIDATE.has(errorKind(error))) break;
       }
     }
-    throw last(failures);
+    throw failures.error("an image of that name");
   }
 
   async #policyFor(namespace: string): Promise<Policy> {
     const { policy, policyDirectory } = this.#options;
-    if (policyDirectory === undefined || namespace === "") return policy;
+    if (namespace === "") return await policy();
     if (!NAMESPACE.test(namespace)) {
       throw new InvalidArgumentError(
-        `The namespace ${shown(namespace)} cannot name a policy file`,
+        `The namespace ${shown(namespace)} is not one, so that it cannot name files`,
         {
           field: "sandbox_config.metadata.namespace",
           value: namespace,
@@ -145,44 +179,53 @@ export class ImagePuller {
         },
       );
     }
-    return await loadPolicyIfThere(`${policyDirectory}/${namespace}.json`) ?? policy;
+    const own = policyDirectory === undefined
+      ? undefined
+      : await loadPolicyIfThere(`${policyDirectory}/${namespace}.json`);
+    return own ?? await policy();
   }
 
-  async #pullReference(
-    reference: ImageReference,
-    places: readonly Endpoint[],
-    wanted: WantedImage,
-  ): Promise<ImageRecord> {
+  async #pullReference(reference: ImageReference, access: Access): Promise<ImageRecord> {
     using clients = new DisposableStack();
     const made: RegistryClient[] = [];
-    for (const endpoint of places) {
-      made.push(clients.use(await this.#client(endpoint, reference, wanted.credentials)));
+    const failures = new EndpointFailures();
+    for (const endpoint of endpoints(reference, access.conf)) {
+      try {
+        made.push(clients.use(await this.#client(endpoint, reference, access)));
+      } catch (error) {
+        failures.add(endpoint, error);
+        this.#logFailure(endpoint, error);
+      }
     }
-    const resolved = await this.#resolve(reference, made);
-    return await this.#complete(resolved, wanted.listeners);
+    if (made.length === 0) throw failures.error(`the image ${reference}`);
+    const resolved = await this.#resolve(reference, made, failures);
+    return await this.#complete(resolved, access.wanted.listeners);
   }
 
   async #client(
     endpoint: Endpoint,
     reference: ImageReference,
-    given: PullCredentials | undefined,
+    { wanted, conf, left }: Access,
   ): Promise<RegistryClient> {
-    const { retry, requestTimeoutMs, log, certsDirectories, authFile } = this.#options;
-    const caCerts = await registryCerts(certsDirectories, endpoint.host);
-    // Credentials of a request are for the registry that its reference names, not for a mirror.
-    const own = endpoint.name.startsWith(`${reference.domain}/`) ? given : undefined;
-    const file = own === undefined && authFile !== undefined
-      ? await loadAuthFile(authFile)
-      : undefined;
-    const credentials = own ??
-      (file === undefined ? undefined : credentialsFor(file, endpoint.name));
+    const { retry, requestTimeoutMs, log, certsDirectories, credentials } = this.#options;
+    const host = endpoint.name.split("/")[0]!;
+    const certs = await this.#certs.read(host, () => registryCerts(certsDirectories, host));
+    const { credentials: given, credentialsServer } = wanted;
+    // Credentials of a request are for the registry that it names, not for a mirror.
+    const server = credentialsServer === undefined
+      ? reference.domain
+      : normalisedServer(credentialsServer);
+    const own = given !== undefined && `${endpoint.name}/`.startsWith(`${server}/`);
     return new RegistryClient({
       endpoint,
       retry,
       timeoutMs: requestTimeoutMs,
       log,
-      ...(credentials === undefined ? {} : { credentials }),
-      ...(caCerts === undefined ? {} : { caCerts }),
+      credentials: (signal) =>
+        own
+          ? Promise.resolve(given)
+          : credentials.find(endpoint.name, conf.credentialHelpers, signal, left),
+      tls: { ...certs, verify: !endpoint.insecure },
     });
   }
 
@@ -190,10 +233,12 @@ export class ImagePuller {
   async #resolve(
     reference: ImageReference,
     clients: readonly RegistryClient[],
+    failures: EndpointFailures,
   ): Promise<ResolvedImage> {
     const context: Resolution = {
       reference,
       clients,
+      failures,
       at: 0,
       top: undefined,
       leaf: undefined,
@@ -220,6 +265,7 @@ export class ImagePuller {
     return {
       reference,
       clients: clients.slice(context.at),
+      failures,
       digests: top.digest === leaf.digest ? [top.digest] : [top.digest, leaf.digest],
       manifestBytes: leaf.bytes,
       manifest,
@@ -230,7 +276,7 @@ export class ImagePuller {
 
   async #fetchManifest(context: Resolution, signal: AbortSignal): Promise<void> {
     await this.#fromFirst(context, signal, async (client) => {
-      const top = await client.manifest(context.reference.selected, signal);
+      const top = await client.manifest(client.endpoint.selected, signal);
       let leaf = top;
       let parsed = parseManifest(leaf.bytes, leaf.contentType);
       for (let depth = 1; parsed.kind === "index"; depth++) {
@@ -273,22 +319,21 @@ export class ImagePuller {
     signal: AbortSignal,
     act: (client: RegistryClient) => Promise<void>,
   ): Promise<void> {
-    const failures: unknown[] = [];
-    for (; context.at < context.clients.length; context.at++) {
-      const client = context.clients[context.at]!;
+    const { clients, failures, reference } = context;
+    for (; context.at < clients.length; context.at++) {
+      const client = clients[context.at]!;
       try {
         return await act(client);
       } catch (error) {
-        failures.push(error);
-        if (signal.aborted) break;
-        this.#logFailure(client, error);
+        if (signal.aborted) throw error;
+        failures.add(client.endpoint, error);
+        this.#logFailure(client.endpoint, error);
       }
     }
-    throw last(failures);
+    throw failures.error(`the image ${reference}`);
   }
 
-  #logFailure({ endpoint }: RegistryClient, error: unknown): void {
-    const { role, name } = endpoint;
+  #logFailure({ role, name }: Endpoint, error: unknown): void {
     this.#options.log.warn("An endpoint did not give an image", {
       role,
       name,
@@ -309,7 +354,7 @@ export class ImagePuller {
     try {
       using _held = await catalog.holdLayers(chain);
       board.start(wanted, layers);
-      const fetch = this.#fetcher(resolved.clients);
+      const fetch = this.#fetcher(resolved);
       await steps.run(OPERATION, id, layersPlan(wanted, layers, board, fetch), undefined);
       return await catalog.add(OPERATION, {
         image: {
@@ -331,45 +376,56 @@ export class ImagePuller {
     }
   }
 
-  #fetcher(clients: readonly RegistryClient[]): LayerFetcher {
-    return async (layer, progress, signal) => {
-      const failures: unknown[] = [];
-      for (const client of clients) {
+  #fetcher({ clients, failures }: ResolvedImage): LayerFetcher {
+    return async (layer, onProgress, signal) => {
+      const own = failures.copy();
+      let from = 0;
+      for (let attempt = 1;;) {
+        const places = this.#places(clients.slice(from), layer, own, signal);
         try {
-          return await this.#fetchLayer(client, layer, progress, signal);
+          const source = { kind: "http" as const, places, stall: this.#options.stall };
+          await this.#options.layers.apply({ ...layer, source, signal, onProgress });
+          return;
         } catch (error) {
-          failures.push(error);
-          if (signal.aborted || error instanceof ResourceExhaustedError) break;
-          this.#logFailure(client, error);
+          if (signal.aborted || error instanceof ResourceExhaustedError) throw error;
+          if (places.gaveUp !== undefined) throw places.gaveUp;
+          if (!(error instanceof InvalidArgumentError)) {
+            if (!await this.#mayPass(error, attempt++, layer, signal)) throw error;
+            continue;
+          }
+          from += places.at;
+          this.#logFailure(clients[from]!.endpoint, error);
+          // Nobody knows which part was wrong: the last endpoint is asked for the whole.
+          if (places.resumed && attempt++ < this.#options.retry.attempts) continue;
+          own.add(clients[from]!.endpoint, error);
+          if (++from === clients.length) throw own.error(`the layer ${layer.blobDigest}`);
         }
       }
-      throw last(failures);
     };
   }
 
-  async #fetchLayer(
-    client: RegistryClient,
+  #places(
+    clients: readonly RegistryClient[],
     layer: WantedLayer,
-    onProgress: Parameters<LayerFetcher>[1],
+    failures: EndpointFailures,
     signal: AbortSignal,
-  ): Promise<void> {
-    const { retry: policy, layers, log } = this.#options;
-    const what = `layer ${layer.blobDigest} of ${client.endpoint.name}`;
-    let refreshed = false;
-    await withRetries({ policy, signal, log, what }, async () => {
-      const source = await client.layerSource(layer.blobDigest, signal);
-      try {
-        await layers.apply({ ...layer, source, signal, onProgress });
-      } catch (error) {
-        if (error instanceof BlobStatusError && error.status === 401 && !refreshed) {
-          // The token ended while the layer was waiting for a worker.
-          refreshed = true;
-          client.forgetToken();
-          throw new UnavailableError(errorMessage(error), { cause: error });
-        }
-        throw error;
-      }
-    });
+  ): LayerPlaces {
+    const { retry, stallAttempts, log } = this.#options;
+    const digest = layer.blobDigest;
+    return new LayerPlaces({ clients, digest, failures, retry, stallAttempts, signal, log });
+  }
+
+  /** After a worker that died, or a failure of another pull that fetched the same layer: once more. */
+  async #mayPass(
+    error: unknown,
+    attempt: number,
+    { blobDigest: digest }: WantedLayer,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const { retry, log } = this.#options;
+    if (!(error instanceof SauropodError) || attempt >= retry.attempts) return false;
+    log.warn("Fetching a layer anew", { digest, attempt, error: errorMessage(error) });
+    return await pauseBefore(attempt, { again: true }, retry, signal) !== undefined;
   }
 }
 
@@ -393,13 +449,4 @@ export async function collectAfterFailure(catalog: ImageCatalog, log: Logger): P
       error,
     });
   }
-}
-
-/** The last failure, with those before it in its cause. */
-function last(failures: readonly unknown[]): unknown {
-  const error = failures.at(-1) ?? new CancelledError("The pull was cancelled");
-  if (failures.length > 1 && error instanceof Error) {
-    error.cause ??= new AggregateError(failures.slice(0, -1), "Endpoints before it failed, too");
-  }
-  return error;
 }

@@ -12,8 +12,11 @@ import { createHash } from "node:crypto";
 import { CancelledError, FailedPreconditionError, InvalidArgumentError } from "../errors/mod.ts";
 import type { ImageId } from "../model/mod.ts";
 import type { DurableRecordTable, Journal, StepRunner } from "../state/mod.ts";
-import type { LayerStore } from "../storage/mod.ts";
+import { DEFAULT_STALL_RULE, type LayerStore } from "../storage/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
+import type { AuthFilePath } from "./auth_file.ts";
+import type { CredentialHelpers } from "./credential_helper.ts";
+import { CredentialSources } from "./credential_sources.ts";
 import { ImageCatalog } from "./image_catalog.ts";
 import { ImageDirectories } from "./image_directory.ts";
 import { ImageLoader } from "./image_loader.ts";
@@ -27,12 +30,15 @@ import type {
   PullRequest,
 } from "./images.ts";
 import { machinePlatform, type Platform } from "./manifest.ts";
+import { LiveFiles } from "./live_files.ts";
+import { NamespacedAuth } from "./namespaced_auth.ts";
 import type { Policy } from "./policy.ts";
 import { type ImageName, type ImageReference, parseImageName, qualify } from "./reference.ts";
 import {
   candidates,
   loadRegistriesConf,
   type RegistriesConf,
+  type RegistriesSources,
   type ShortNameMode,
 } from "./registries_conf.ts";
 import { DEFAULT_RETRY_POLICY, type RetryPolicy } from "./retry.ts";
@@ -48,17 +54,21 @@ export interface ImagesOptions {
   readonly users: ImageUsers;
   /** True if the database is new or was lost: images are taken in again from their files. */
   readonly rebuild: boolean;
-  readonly policy: Policy;
+  /** Reads the signature policy; called for each pull and load, so that a change counts. */
+  readonly policy: () => Promise<Policy>;
   /** `signature_policy_dir`: `<namespace>.json` goes before `policy`. */
   readonly policyDirectory?: string;
-  /** registries.conf and the folder of its drop-ins; by default those below `/etc/containers`. */
-  readonly registries?: { readonly file: string; readonly directory: string };
+  /** registries.conf, its drop-ins, recorded aliases. */
+  readonly registries: RegistriesSources;
   /** `short_name_mode`; without it the registries file decides. */
   readonly shortNameMode?: ShortNameMode;
-  /** `global_auth_file`. */
-  readonly authFile?: string;
-  /** Folders with certificates of registries; by default those of containers and Docker. */
-  readonly certsDirectories?: readonly string[];
+  /** Files of registry credentials in the order in which they are asked: `global_auth_file` alone, or the usual ones. */
+  readonly authFiles: readonly AuthFilePath[];
+  readonly credentialHelpers: CredentialHelpers;
+  /** `namespaced_auth_dir`. */
+  readonly namespacedAuthDirectory?: string;
+  /** Folders with certificates of registries. */
+  readonly certsDirectories: readonly string[];
   /** Patterns of `pinned_images` and the pause image, as they are now. */
   readonly pinned: () => readonly string[];
   readonly log: Logger;
@@ -68,29 +78,37 @@ export interface ImagesOptions {
   readonly retry?: RetryPolicy;
   /** For one manifest, token or configuration; 60 s by default. */
   readonly requestTimeoutMs?: number;
+  /** `pull_progress_timeout`: how long a layer may stand still before its endpoint is given up; 0 for the usual. */
+  readonly pullProgressTimeoutMs?: number;
 }
 
 /** The images, and what only their owner may do. */
 export interface ImageStore extends Images, AsyncDisposable {
   /** The configuration of an image exactly as its author wrote it; undefined if it is gone. */
   configBytes(id: ImageId): Promise<Uint8Array | undefined>;
+  /**
+   * Reads registries files, policy and credentials files now instead of with the next pull. One that is
+   * wrong keeps what it said before.
+   *
+   * @returns what is wrong, a sentence for each
+   */
+  checkFiles(): Promise<readonly string[]>;
 }
 
-const DEFAULT_REGISTRIES = {
-  file: "/etc/containers/registries.conf",
-  directory: "/etc/containers/registries.conf.d",
-};
-const DEFAULT_CERTS = ["/etc/containers/certs.d", "/etc/docker/certs.d"];
 const REQUEST_TIMEOUT_MS = 60_000;
+const STALL_ATTEMPTS = 2;
+const REGISTRIES_FILES = "registries files";
+const POLICY_FILE = "signature policy";
 
 /**
  * Opens the images: takes in the record, undoes what a crash left half made, removes layers of no image.
  *
- * @throws {FailedPreconditionError} the registries file is wrong; names it and the entry
+ * @throws {FailedPreconditionError} the registries file or the policy is wrong; names it and the entry
+ * @throws {UnimplementedError} the policy has a rule that is not built
  */
 export async function createImages(options: ImagesOptions): Promise<ImageStore> {
-  const { file, directory } = options.registries ?? DEFAULT_REGISTRIES;
-  const store = new DiskImageStore(options, await loadRegistriesConf(file, directory));
+  const registries = await loadRegistriesConf(options.registries);
+  const store = new DiskImageStore(options, registries, await options.policy());
   await store.recover();
   return store;
 }
@@ -108,13 +126,30 @@ class DiskImageStore implements ImageStore {
   readonly #loader: ImageLoader;
   /** As of the last pull: names are looked up synchronously. */
   #registries: RegistriesConf;
+  readonly #registriesFiles: LiveFiles<RegistriesConf>;
+  readonly #policy: LiveFiles<Policy>;
+  readonly #credentials: CredentialSources;
+  readonly #namespacedAuth: NamespacedAuth | undefined;
   readonly #pulls = new Map<string, SharedPull>();
   /** Work that nobody waits for, but the end of the process does. */
   readonly #background = new Set<Promise<unknown>>();
 
-  constructor(options: ImagesOptions, registries: RegistriesConf) {
+  constructor(options: ImagesOptions, registries: RegistriesConf, policy: Policy) {
+    const { log, namespacedAuthDirectory, pullProgressTimeoutMs = 0 } = options;
     this.#options = options;
     this.#registries = registries;
+    this.#registriesFiles = new LiveFiles(log);
+    this.#registriesFiles.keep(REGISTRIES_FILES, registries);
+    this.#policy = new LiveFiles(log);
+    this.#policy.keep(POLICY_FILE, policy);
+    this.#credentials = new CredentialSources({
+      files: options.authFiles,
+      helpers: options.credentialHelpers,
+      log,
+    });
+    this.#namespacedAuth = namespacedAuthDirectory === undefined
+      ? undefined
+      : new NamespacedAuth(namespacedAuthDirectory, log);
     this.#catalog = new ImageCatalog({
       ...options,
       directories: new ImageDirectories(options.root),
@@ -126,20 +161,25 @@ class DiskImageStore implements ImageStore {
       steps: options.steps,
       registries: () => this.#readRegistries(),
       shortNameMode: options.shortNameMode,
-      policy: options.policy,
+      policy: () => this.#policy.read(POLICY_FILE, options.policy),
       policyDirectory: options.policyDirectory,
-      authFile: options.authFile,
-      certsDirectories: options.certsDirectories ?? DEFAULT_CERTS,
+      credentials: this.#credentials,
+      namespacedAuth: this.#namespacedAuth,
+      certsDirectories: options.certsDirectories,
       platform,
       retry: options.retry ?? DEFAULT_RETRY_POLICY,
       requestTimeoutMs: options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS,
-      log: options.log,
+      stall: pullProgressTimeoutMs === 0
+        ? DEFAULT_STALL_RULE
+        : { ...DEFAULT_STALL_RULE, windowMs: pullProgressTimeoutMs },
+      stallAttempts: pullProgressTimeoutMs === 0 ? STALL_ATTEMPTS : 1,
+      log,
     });
     this.#loader = new ImageLoader({
       catalog: this.#catalog,
       layers: options.layers,
       steps: options.steps,
-      policy: options.policy,
+      policy: () => this.#policy.read(POLICY_FILE, options.policy),
       temporaryDirectory: `${options.root}/loading`,
       platform,
       log: options.log,
@@ -148,6 +188,7 @@ class DiskImageStore implements ImageStore {
 
   async recover(): Promise<void> {
     await this.#loader.recover();
+    await this.#namespacedAuth?.recover();
     await this.#catalog.recover(this.#options.rebuild);
     this.#makeDurable(this.#catalog.all());
   }
@@ -197,6 +238,16 @@ class DiskImageStore implements ImageStore {
     return this.#catalog.configBytes(id);
   }
 
+  async checkFiles(): Promise<readonly string[]> {
+    const { policy } = this.#options;
+    const problems = [
+      await this.#registriesFiles.check(REGISTRIES_FILES, () => this.#loadRegistries()),
+      await this.#policy.check(POLICY_FILE, policy),
+      ...await this.#credentials.check(),
+    ];
+    return problems.filter((problem) => problem !== undefined);
+  }
+
   /** Waits for what is under way; pulls go on until they end. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.allSettled([...this.#pulls.values()].map(({ result }) => result));
@@ -218,17 +269,26 @@ class DiskImageStore implements ImageStore {
   }
 
   /** Identical pulls are those of the same name with the same credentials for the same namespace. */
-  #shared(name: ImageName, { credentials, namespace }: PullRequest): SharedPull {
+  #shared(
+    name: ImageName,
+    { credentials, credentialsServer, namespace }: PullRequest,
+  ): SharedPull {
     const key = createHash("sha256").update(JSON.stringify([
       name.kind === "qualified" ? String(name.reference) : [name.path, name.selector],
-      credentials?.username ?? null,
-      credentials?.password ?? null,
+      credentials === undefined ? null : Object.entries(credentials).sort(),
+      credentialsServer ?? null,
       namespace,
     ])).digest("hex");
     const underWay = this.#pulls.get(key);
     if (underWay !== undefined) return underWay;
     const listeners = new Set<(progress: PullProgress) => void>();
-    const result = this.#puller.pull({ name, credentials, namespace, listeners });
+    const result = this.#puller.pull({
+      name,
+      credentials,
+      credentialsServer,
+      namespace,
+      listeners,
+    });
     const shared = { result, listeners };
     this.#pulls.set(key, shared);
     result.then(
@@ -248,9 +308,12 @@ class DiskImageStore implements ImageStore {
     this.#background.add(work);
   }
 
-  async #readRegistries(): Promise<RegistriesConf> {
-    const { file, directory } = this.#options.registries ?? DEFAULT_REGISTRIES;
-    this.#registries = await loadRegistriesConf(file, directory);
+  #readRegistries(): Promise<RegistriesConf> {
+    return this.#registriesFiles.read(REGISTRIES_FILES, () => this.#loadRegistries());
+  }
+
+  async #loadRegistries(): Promise<RegistriesConf> {
+    this.#registries = await loadRegistriesConf(this.#options.registries);
     return this.#registries;
   }
 

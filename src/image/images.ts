@@ -45,8 +45,15 @@ export interface ImageRecord {
   readonly pinned: boolean;
 }
 
-/** Credentials of one pull, already decoded from the request; never logged. */
-export interface PullCredentials {
+/** Credentials for a registry, already decoded; never logged. */
+export type PullCredentials =
+  | PasswordCredentials
+  /** For the registry's token service (an OAuth 2 refresh token). */
+  | { readonly identityToken: string }
+  /** A bearer token for the registry itself. */
+  | { readonly registryToken: string };
+
+export interface PasswordCredentials {
   readonly username: string;
   readonly password: string;
 }
@@ -55,6 +62,11 @@ export interface PullRequest {
   /** As the user gave it: a short name, a tag, a digest. */
   readonly reference: string;
   readonly credentials?: PullCredentials;
+  /**
+   * Server that the credentials are for, as `https://host/v1/` or `host[:port][/path]`; no other gets them.
+   * Without it they are for the registry that the reference names.
+   */
+  readonly credentialsServer?: string;
   /** Kubernetes namespace of the pod that needs it, empty if none. */
   readonly namespace: string;
   readonly onProgress?: (progress: PullProgress) => void;

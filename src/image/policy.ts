@@ -127,7 +127,7 @@ function objectAt(value: unknown, path: string, at: string): Record<string, unkn
 /**
  * Passes if the policy lets the reference be pulled.
  *
- * @throws {PermissionDeniedError} names the scope that decided, and the file
+ * @throws {PolicyRejectedError} names the scope that decided, and the file
  */
 export function checkPull(policy: Policy, reference: ImageReference): void {
   const docker = policy.transports.get("docker");
@@ -179,14 +179,17 @@ function pathScopes(path: string): string[] {
   return [...scopes, ""];
 }
 
-function rejected(policy: Policy, what: string, scope: string): PermissionDeniedError {
+/** The signature policy rejects an image. */
+export class PolicyRejectedError extends PermissionDeniedError {}
+
+function rejected(policy: Policy, what: string, scope: string): PolicyRejectedError {
   return policy.missing
-    ? new PermissionDeniedError(`Cannot ${what}: there is no signature policy at ${policy.path}`, {
+    ? new PolicyRejectedError(`Cannot ${what}: there is no signature policy at ${policy.path}`, {
       path: policy.path,
       remedy: `write {"default":[{"type":"insecureAcceptAnything"}]} there to accept all images, ` +
         "or name a policy with signature_policy",
     })
-    : new PermissionDeniedError(
+    : new PolicyRejectedError(
       `Cannot ${what}: the signature policy ${policy.path} rejects it (${scope})`,
       { path: policy.path, value: scope, remedy: "change the policy, or use an accepted registry" },
     );

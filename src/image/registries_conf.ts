@@ -48,16 +48,33 @@ export interface RegistriesConf {
   /** Short name to repository. */
   readonly aliases: ReadonlyMap<string, string>;
   readonly shortNameMode: ShortNameMode | undefined;
+  /** Where credentials are looked for, in order: names of helper programs, or {@link AUTH_FILES}. */
+  readonly credentialHelpers: readonly string[];
   /** Keys for every pull that have no effect here, with their file. */
   readonly unbuilt: readonly string[];
 }
+
+/** Where registries.conf is read from; any of it may be absent. */
+export interface RegistriesSources {
+  /** The first one that is there is read. */
+  readonly files: readonly string[];
+  /** `*.conf` of each in lexical order, later ones winning. */
+  readonly directories: readonly string[];
+  /** Aliases that other tools recorded when a user chose; they go before all others. */
+  readonly aliasCache?: string;
+}
+
+/** What stands for the auth files among the credential helpers. */
+export const AUTH_FILES = "containers-auth.json";
 
 /** One place to ask for an image. */
 export interface Endpoint {
   /** `host` or `host:port`; Docker's own registry by the name of its API host. */
   readonly host: string;
   readonly repository: string;
-  /** Plain HTTP is tried when HTTPS does not work. */
+  /** Tag or digest to ask for: that of the reference, unless a location names another tag. */
+  readonly selected: string;
+  /** Certificates are not verified, and plain HTTP is tried when HTTPS does not work. */
   readonly insecure: boolean;
   readonly role: "mirror" | "registry";
   /** The name at this place, for credentials: `quay.io/team/app`. */
@@ -70,25 +87,65 @@ export const NO_REGISTRIES_CONF: RegistriesConf = {
   registries: [],
   aliases: new Map(),
   shortNameMode: undefined,
+  credentialHelpers: [AUTH_FILES],
   unbuilt: [],
 };
 
+/** What one file says; undefined is what it does not mention. */
+interface ParsedFile extends Omit<RegistriesConf, "searchRegistries" | "credentialHelpers"> {
+  readonly searchRegistries: readonly string[] | undefined;
+  readonly credentialHelpers: readonly string[] | undefined;
+}
+
 /**
- * Reads the file and then `*.conf` of the folder beside it in lexical order; either may be absent.
- * A later file replaces the search list, the mode, and entries and aliases of the same name.
+ * The places of the other container tools, for the user that this process is.
+ *
+ * @param home that user's home directory; undefined if there is none
+ */
+export function defaultRegistriesSources(home: string | undefined): RegistriesSources {
+  const own = home === undefined ? [] : [`${home}/.config/containers/registries.conf`];
+  return {
+    files: [...own, "/etc/containers/registries.conf"],
+    directories: [
+      "/etc/containers/registries.conf.d",
+      ...own.map((path) => `${path}.d`),
+    ],
+    aliasCache: DEFAULT_ALIAS_CACHE,
+  };
+}
+
+export const DEFAULT_ALIAS_CACHE = "/var/cache/containers/short-name-aliases.conf";
+
+/**
+ * Reads the main file, the drop-ins and the recorded aliases.
+ * A later file replaces the search list, the mode, the helpers, and entries and aliases of the same name.
  *
  * @throws {FailedPreconditionError} a file is not readable or wrong; names it and the entry
  */
-export async function loadRegistriesConf(
-  path: string,
-  directory: string,
-): Promise<RegistriesConf> {
+export async function loadRegistriesConf(sources: RegistriesSources): Promise<RegistriesConf> {
   let conf = NO_REGISTRIES_CONF;
-  for (const file of [path, ...await dropIns(directory)]) {
+  for (const file of sources.files) {
     const text = await readAdminFile(file, "registries file");
-    if (text !== undefined) conf = merge(conf, parseRegistriesConf(text, file));
+    if (text === undefined) continue;
+    conf = merge(conf, parseFile(text, file));
+    break;
   }
-  return conf;
+  for (const directory of sources.directories) {
+    for (const file of await dropIns(directory)) {
+      const text = await readAdminFile(file, "registries file");
+      if (text !== undefined) conf = merge(conf, parseFile(text, file));
+    }
+  }
+  const { aliasCache } = sources;
+  if (aliasCache === undefined) return conf;
+  const text = await readAdminFile(aliasCache, "file of short-name aliases");
+  if (text === undefined) return conf;
+  const aliases = parseAliases(parsedToml(text, aliasCache), aliasCache);
+  return {
+    ...conf,
+    files: [...conf.files, aliasCache],
+    aliases: new Map([...conf.aliases, ...aliases]),
+  };
 }
 
 async function dropIns(directory: string): Promise<string[]> {
@@ -108,36 +165,45 @@ async function dropIns(directory: string): Promise<string[]> {
   return names.sort().map((name) => `${directory}/${name}`);
 }
 
-function merge(below: RegistriesConf, above: RegistriesConf): RegistriesConf {
+function merge(below: RegistriesConf, above: ParsedFile): RegistriesConf {
   const registries = new Map(below.registries.map((entry) => [entry.prefix, entry]));
   for (const entry of above.registries) registries.set(entry.prefix, entry);
   return {
     files: [...below.files, ...above.files],
-    searchRegistries: above.searchRegistries.length > 0
-      ? above.searchRegistries
-      : below.searchRegistries,
+    searchRegistries: above.searchRegistries ?? below.searchRegistries,
     registries: [...registries.values()],
     aliases: new Map([...below.aliases, ...above.aliases]),
     shortNameMode: above.shortNameMode ?? below.shortNameMode,
+    credentialHelpers: above.credentialHelpers ?? below.credentialHelpers,
     unbuilt: [...below.unbuilt, ...above.unbuilt],
   };
 }
 
 /**
- * Parses one file.
+ * Parses the text of a file that stands alone.
  *
- * @throws {FailedPreconditionError} not TOML, or a value of the wrong type or form
+ * @throws {FailedPreconditionError} not TOML, the old form, or a value of the wrong type or form
  */
 export function parseRegistriesConf(text: string, file: string): RegistriesConf {
-  let document: Table;
+  return merge(NO_REGISTRIES_CONF, parseFile(text, file));
+}
+
+function parsedToml(text: string, file: string): Table {
   try {
-    document = new Table(parseToml(text), "", file);
+    return new Table(parseToml(text), "", file);
   } catch (error) {
     if (error instanceof FailedPreconditionError) throw error;
     throw wrong(file, "", errorMessage(error).split("\n")[0] ?? "it is not TOML");
   }
-  const searchRegistries = document.strings("unqualified-search-registries");
-  for (const registry of searchRegistries) {
+}
+
+function parseFile(text: string, file: string): ParsedFile {
+  const document = parsedToml(text, file);
+  refuseFirstVersion(document, file);
+  const searchRegistries = document.has("unqualified-search-registries")
+    ? document.strings("unqualified-search-registries")
+    : undefined;
+  for (const registry of searchRegistries ?? []) {
     if (!isRepositoryPrefix(registry)) {
       throw wrong(file, "unqualified-search-registries", `${shown(registry)} is not a registry`);
     }
@@ -153,20 +219,41 @@ export function parseRegistriesConf(text: string, file: string): RegistriesConf 
     seen.add(prefix);
   }
   const aliases = parseAliases(document, file);
-  // containers-auth.json is what is read anyway; other helpers are programs that are not called.
-  const helpers = document.strings("credential-helpers");
-  const unbuilt = helpers.some((helper) => helper !== "containers-auth.json")
-    ? [`credential-helpers in ${file}`]
-    : [];
-  unbuilt.push(...document.unread().map((key) => `${key} in ${file}`));
+  const credentialHelpers = document.strings("credential-helpers");
+  for (const helper of credentialHelpers) {
+    if (!isHelperName(helper)) {
+      throw wrong(file, "credential-helpers", `${shown(helper)} is not the name of a helper`);
+    }
+  }
+  // A helper of additional layer stores, of which there are none here: nothing is given to it.
+  document.string("additional-layer-store-auth-helper");
   return {
     files: [file],
     searchRegistries,
     registries,
     aliases,
     shortNameMode: mode === "" ? undefined : mode,
-    unbuilt,
+    credentialHelpers: credentialHelpers.length === 0 ? undefined : credentialHelpers,
+    unbuilt: document.unread().map((key) => `${key} in ${file}`),
   };
+}
+
+/** What comes after `docker-credential-` in the name of a program. */
+export function isHelperName(name: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(name);
+}
+
+/** The form of before 2018 has no prefixes, mirrors or locations; most tools have left it. */
+function refuseFirstVersion(document: Table, file: string): void {
+  const old = document.table("registries");
+  if (old === undefined) return;
+  throw wrong(
+    file,
+    "registries",
+    "[registries.search], [registries.insecure] and [registries.block] are version 1 of its form",
+    'write unqualified-search-registries = ["..."] instead of registries.search, and a table ' +
+      '[[registry]] with location = "..." and insecure = true or blocked = true for each of the others',
+  );
 }
 
 function parseAliases(document: Table, file: string): Map<string, string> {
@@ -174,17 +261,21 @@ function parseAliases(document: Table, file: string): Map<string, string> {
   const table = document.table("aliases");
   for (const name of table?.keys() ?? []) {
     const target = table!.string(name);
+    const short = tryParseName(name);
+    if (short?.kind !== "short" || short.path !== name || name.startsWith("localhost/")) {
+      throw wrong(file, `aliases.${name}`, `${shown(name)} is not a short name without a tag`);
+    }
     // An empty value takes an alias of an earlier file away.
     if (target === "") {
       aliases.set(name, "");
       continue;
     }
     const parsed = tryParseName(target);
-    if (parsed?.kind !== "qualified" || target.includes("@") || target !== target.trim()) {
+    if (parsed?.kind !== "qualified" || !isRepositoryPrefix(target)) {
       throw wrong(
         file,
         `aliases.${name}`,
-        `${shown(target)} is not a repository with its registry`,
+        `${shown(target)} is not a repository with its registry and without a tag`,
       );
     }
     aliases.set(name, parsed.reference.repository);
@@ -205,14 +296,17 @@ function registryEntry(table: Table, file: string): RegistryEntry {
   const prefix = table.string("prefix") || location;
   const wildcard = prefix.startsWith("*.");
   if (prefix === "") throw wrong(file, "registry", "an entry has neither prefix nor location");
-  if (!isRepositoryPrefix(wildcard ? prefix.slice(2) : prefix)) {
-    throw wrong(file, "registry", `the prefix ${shown(prefix)} is not a host or repository`);
-  }
-  if (wildcard && prefix.includes("/")) {
+  if (wildcard && /[/:]/.test(prefix)) {
     throw wrong(file, "registry", `the prefix ${shown(prefix)} has both a wildcard and a path`);
   }
-  if (location !== "" && !isRepositoryPrefix(location)) {
+  if (wildcard ? !isRepositoryPrefix(prefix.slice(2)) : !isPlace(prefix)) {
+    throw wrong(file, "registry", `the prefix ${shown(prefix)} is not a host or repository`);
+  }
+  if (location !== "" && (!isPlace(location) || location.includes("@"))) {
     throw wrong(file, "registry", `the location ${shown(location)} is not a host or repository`);
+  }
+  if (table.has("pull-from-mirror")) {
+    throw wrong(file, "registry", "pull-from-mirror belongs into [[registry.mirror]]");
   }
   const digestOnly = table.boolean("mirror-by-digest-only");
   return {
@@ -226,9 +320,15 @@ function registryEntry(table: Table, file: string): RegistryEntry {
   };
 }
 
+/** A host, or a repository or namespace below one; a repository may have a tag or digest. */
+function isPlace(text: string): boolean {
+  return isRepositoryPrefix(text) ||
+    (text.includes("/") && tryParseName(text)?.kind === "qualified");
+}
+
 function parseMirror(table: Table, digestOnly: boolean, file: string): Mirror {
   const location = table.string("location");
-  if (!isRepositoryPrefix(location)) {
+  if (!isPlace(location) || location.includes("@")) {
     throw wrong(file, "registry.mirror", `the location ${shown(location)} is not a host or path`);
   }
   const serves = table.string("pull-from-mirror") || "all";
@@ -279,7 +379,8 @@ export function candidates(
     );
   }
   const effective = mode ?? conf.shortNameMode ?? "enforcing";
-  if (found.length > 1 && effective !== "disabled") {
+  // Permissive means asking at a terminal, which a server has not: all are tried, as with disabled.
+  if (found.length > 1 && effective === "enforcing") {
     throw new FailedPreconditionError(
       `The short name ${shown(name.path)} may be ${found.join(", ")}, and short names are enforced`,
       {
@@ -302,7 +403,9 @@ export function candidates(
 export function endpoints(reference: ImageReference, conf: RegistriesConf): readonly Endpoint[] {
   if (conf.unbuilt.length > 0) throw unbuilt(conf.unbuilt.join(", "), reference);
   const entry = entryFor(reference, conf.registries);
-  if (entry === undefined) return [endpointOf(reference.repository, false, "registry")];
+  if (entry === undefined) {
+    return [endpointOf(reference.repository, reference, false, "registry")];
+  }
   if (entry.blocked) {
     throw new FailedPreconditionError(
       `Cannot pull ${reference}: the registry ${shown(entry.prefix)} is blocked in ${entry.file}`,
@@ -321,9 +424,9 @@ export function endpoints(reference: ImageReference, conf: RegistriesConf): read
   );
   return [
     ...mirrors.map(({ location, insecure }) =>
-      endpointOf(rewritten(reference, entry, location), insecure, "mirror")
+      endpointOf(rewritten(reference, entry, location), reference, insecure, "mirror")
     ),
-    endpointOf(rewritten(reference, entry, entry.location), entry.insecure, "registry"),
+    endpointOf(rewritten(reference, entry, entry.location), reference, entry.insecure, "registry"),
   ];
 }
 
@@ -360,7 +463,13 @@ function rewritten(reference: ImageReference, entry: RegistryEntry, location: st
   return location + reference.repository.slice(matchedLength(reference, entry.prefix));
 }
 
-function endpointOf(name: string, insecure: boolean, role: Endpoint["role"]): Endpoint {
+function endpointOf(
+  place: string,
+  reference: ImageReference,
+  insecure: boolean,
+  role: Endpoint["role"],
+): Endpoint {
+  const { name, tag } = placeParts(place);
   const slash = name.indexOf("/");
   const domain = slash < 0 ? name : name.slice(0, slash);
   if (slash < 0 || domain === "") {
@@ -370,10 +479,21 @@ function endpointOf(name: string, insecure: boolean, role: Endpoint["role"]): En
   return {
     host: domain === "docker.io" ? "registry-1.docker.io" : domain,
     repository: domain === "docker.io" && !path.includes("/") ? `library/${path}` : path,
+    // A digest is what the image is: no location changes it.
+    selected: reference.selector.kind === "digest" ? reference.selected : tag ?? reference.selected,
     insecure,
     role,
     name,
   };
+}
+
+/** A rewritten name without the tag or digest that its location may bring. */
+function placeParts(place: string): { readonly name: string; readonly tag: string | undefined } {
+  const whole = place.split("@")[0]!;
+  const colon = whole.indexOf(":", whole.lastIndexOf("/") + 1);
+  return colon < 0 || !whole.includes("/")
+    ? { name: whole, tag: undefined }
+    : { name: whole.slice(0, colon), tag: whole.slice(colon + 1) };
 }
 
 function unbuilt(what: string, reference: ImageReference): UnimplementedError {
@@ -384,10 +504,19 @@ function unbuilt(what: string, reference: ImageReference): UnimplementedError {
   });
 }
 
-function wrong(file: string, key: string, why: string): FailedPreconditionError {
+function wrong(
+  file: string,
+  key: string,
+  why: string,
+  remedy?: string,
+): FailedPreconditionError {
   return new FailedPreconditionError(
     `The registries file ${file} is wrong${key === "" ? "" : ` at ${key}`}: ${why}`,
-    { path: file, ...(key === "" ? {} : { field: key }) },
+    {
+      path: file,
+      ...(key === "" ? {} : { field: key }),
+      ...(remedy === undefined ? {} : { remedy }),
+    },
   );
 }
 
@@ -409,6 +538,10 @@ class Table {
 
   keys(): string[] {
     return Object.keys(this.#values);
+  }
+
+  has(key: string): boolean {
+    return Object.hasOwn(this.#values, key);
   }
 
   unread(known: readonly string[] = []): string[] {

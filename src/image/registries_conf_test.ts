@@ -98,13 +98,49 @@ Deno.test("endpoints() fails by name for what is not built, only where it matter
   );
   assert.equal(asked("other.io/x", text).length, 1);
   assert.throws(
-    () => asked("other.io/x", `credential-helpers = ["secretservice"]`),
-    /credential-helpers/,
+    () => asked("other.io/x", `future-key = true`),
+    (error: unknown) => error instanceof UnimplementedError && error.message.includes("future-key"),
   );
-  assert.throws(
-    () => asked("other.io/x", `[registries.search]\nregistries = ["a.b"]`),
-    /registries/,
+  // Concerns layer stores of other tools; nothing here would ask it.
+  assert.equal(asked("other.io/x", `additional-layer-store-auth-helper = "x"`).length, 1);
+});
+
+Deno.test("parseRegistriesConf() refuses version 1 of the form, saying what to write instead", () => {
+  for (const table of ["search", "insecure", "block"]) {
+    assert.throws(
+      () => conf(`[registries.${table}]\nregistries = ["a.b"]`),
+      (error: unknown) =>
+        error instanceof FailedPreconditionError && error.message.includes("version 1") &&
+        error.message.includes("/etc/r.conf") && error.details.remedy!.includes("[[registry]]"),
+    );
+  }
+});
+
+Deno.test("endpoints() takes prefixes and locations down to a tag or digest", () => {
+  const where = (name: string, text: string) =>
+    endpoints(parseReference(name), conf(text)).map(({ name, selected }) => `${name} ${selected}`);
+  const tagged = `
+    [[registry]]
+    prefix = "quay.io/team/app:v1"
+    location = "mirror.example/pinned/app:stable"
+    [[registry]]
+    prefix = "quay.io/team/app@${DIGEST}"
+    location = "digests.example/app"`;
+  assert.deepEqual(where("quay.io/team/app:v1", tagged), ["mirror.example/pinned/app stable"]);
+  assert.deepEqual(where("quay.io/team/app:v1.2", tagged), ["quay.io/team/app v1.2"]);
+  assert.deepEqual(where("quay.io/team/app", tagged), ["quay.io/team/app latest"]);
+  assert.deepEqual(where(`quay.io/team/app@${DIGEST}`, tagged), [`digests.example/app ${DIGEST}`]);
+});
+
+Deno.test("credential-helpers name programs, in order, and drop-ins replace them", () => {
+  assert.deepEqual(conf("").credentialHelpers, ["containers-auth.json"]);
+  assert.deepEqual(
+    conf(`credential-helpers = ["ecr-login", "containers-auth.json"]`).credentialHelpers,
+    ["ecr-login", "containers-auth.json"],
   );
+  for (const name of ["", "../x", "a b", "/bin/sh"]) {
+    assert.throws(() => conf(`credential-helpers = ["${name}"]`), /credential-helpers/);
+  }
 });
 
 Deno.test("parseRegistriesConf() refuses wrong values, naming file and key", () => {
@@ -123,6 +159,14 @@ Deno.test("parseRegistriesConf() refuses wrong values, naming file and key", () 
       `[[registry]]\nlocation = "a.b"\n[[registry.mirror]]\nlocation = "c.d"\nother="x"`,
       `[registry]\nlocation = "a.b"`,
       `[aliases]\nbusybox = "busybox"`,
+      `[aliases]\nbusybox = "a.example/busybox:v1"`,
+      `[aliases]\n"busybox:v1" = "a.example/busybox"`,
+      `[aliases]\n"a.example/busybox" = "b.example/busybox"`,
+      `[[registry]]\nprefix = "*.a.b:5000"`,
+      `[[registry]]\nlocation = "a.b"\npull-from-mirror = "all"`,
+      `[[registry]]\nlocation = "a.b/c@${DIGEST}"`,
+      `[[registry]]\nlocation = "a.b"\nmirror-by-digest-only = true\n[[registry.mirror]]\n` +
+      `location = "c.d"\npull-from-mirror = "tag-only"`,
     ]
   ) {
     assert.throws(
@@ -147,6 +191,7 @@ Deno.test("candidates() completes short names by alias, then by the search list"
   );
   assert.throws(() => candidates(name, conf(text), "enforcing"), FailedPreconditionError);
   assert.equal(candidates(name, conf(`short-name-mode = "disabled"\n${text}`)).length, 2);
+  assert.equal(candidates(name, conf(`short-name-mode = "permissive"\n${text}`)).length, 2);
   assert.deepEqual(
     candidates(name, conf(`${text}\n[aliases]\napp = "c.example/x/app"`)).map(String),
     ["c.example/x/app:v1"],
@@ -166,14 +211,48 @@ Deno.test("loadRegistriesConf() lets drop-ins replace what they name", async () 
     await Deno.writeTextFile(`${root}/d/2.conf`, `[[registry]]\nlocation = "x.io"\nblocked = true`);
     await Deno.writeTextFile(`${root}/d/1.conf`, `unqualified-search-registries = ["b.example"]`);
     await Deno.writeTextFile(`${root}/d/ignored.txt`, `not toml`);
-    const loaded = await loadRegistriesConf(`${root}/r.conf`, `${root}/d`);
+    const sources = { files: [`${root}/r.conf`], directories: [`${root}/d`] };
+    const loaded = await loadRegistriesConf(sources);
     assert.deepEqual(loaded.searchRegistries, ["b.example"]);
     assert.equal(loaded.registries[0]?.blocked, true);
     assert.equal(loaded.registries[0]?.file, `${root}/d/2.conf`);
+    await Deno.writeTextFile(`${root}/d/3.conf`, `unqualified-search-registries = []`);
+    assert.deepEqual((await loadRegistriesConf(sources)).searchRegistries, []);
     assert.deepEqual(
-      await loadRegistriesConf(`${root}/none`, `${root}/none.d`),
+      await loadRegistriesConf({ files: [`${root}/none`], directories: [`${root}/none.d`] }),
       NO_REGISTRIES_CONF,
     );
+  } finally {
+    await Deno.remove(root, { recursive: true });
+  }
+});
+
+Deno.test("loadRegistriesConf() reads the first main file that is there, and recorded aliases last", async () => {
+  const root = await Deno.makeTempDir();
+  try {
+    const aliasCache = `${root}/aliases.conf`;
+    const sources = {
+      files: [`${root}/own.conf`, `${root}/system.conf`],
+      directories: [],
+      aliasCache,
+    };
+    await Deno.writeTextFile(
+      `${root}/system.conf`,
+      `[aliases]\napp = "system.example/app"\nother = "system.example/other"`,
+    );
+    const meaning = async (name: string) =>
+      candidates(parseImageName(name), await loadRegistriesConf(sources)).map(String);
+    assert.deepEqual(await meaning("app"), ["system.example/app:latest"]);
+    await Deno.writeTextFile(aliasCache, `[aliases]\n  "app" = "recorded.example/app"\n`);
+    assert.deepEqual(await meaning("app:v1"), ["recorded.example/app:v1"]);
+    assert.deepEqual(await meaning("other"), ["system.example/other:latest"]);
+    await Deno.writeTextFile(
+      `${root}/own.conf`,
+      `unqualified-search-registries = ["own.example"]`,
+    );
+    assert.deepEqual(await meaning("other"), ["own.example/other:latest"]);
+    await Deno.writeTextFile(aliasCache, `[aliases]\napp = 1\n`);
+    await assert.rejects(() => meaning("app"), /aliases\.conf/);
   } finally {
     await Deno.remove(root, { recursive: true });
   }

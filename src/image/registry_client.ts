@@ -11,22 +11,20 @@ import {
   errorMessage,
   FailedPreconditionError,
   InvalidArgumentError,
-  NotFoundError,
-  PermissionDeniedError,
-  type SauropodError,
   shown,
   UnauthenticatedError,
   UnavailableError,
 } from "../errors/mod.ts";
 import { type Digest, digestHex, isDigest } from "../model/mod.ts";
-import type { LayerSource } from "../storage/layers.ts";
+import { type BlobPlace, HttpTransport, type TlsSettings } from "../storage/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { type Challenge, parseChallenges } from "./challenge.ts";
-import type { PullCredentials } from "./images.ts";
+import type { PasswordCredentials, PullCredentials } from "./images.ts";
 import { MANIFEST_MEDIA_TYPES } from "./media_types.ts";
 import type { Endpoint } from "./registries_conf.ts";
-import { type HttpAnswer, httpGet } from "./registry_http.ts";
-import { BusyRegistryError, parseRetryAfter, type RetryPolicy, withRetries } from "./retry.ts";
+import { type HttpAnswer, httpExchange } from "./registry_http.ts";
+import { type RetryPolicy, withRetries } from "./retry.ts";
+import { statusError } from "./status_error.ts";
 
 /** Largest manifest or index, as the distribution specification wants registries to accept. */
 export const MAX_MANIFEST_BYTES = 4 << 20;
@@ -41,9 +39,9 @@ const DEFAULT_TOKEN_SECONDS = 60;
 
 export interface RegistryClientOptions {
   readonly endpoint: Endpoint;
-  readonly credentials?: PullCredentials;
-  /** PEM certificates trusted beside the system's. */
-  readonly caCerts?: readonly string[];
+  /** Looked for once, when the registry asks for any. */
+  readonly credentials: (signal: AbortSignal) => Promise<PullCredentials | undefined>;
+  readonly tls: TlsSettings;
   readonly retry: RetryPolicy;
   /** For one exchange, body included. */
   readonly timeoutMs: number;
@@ -71,16 +69,25 @@ interface Token {
 export class RegistryClient implements Disposable {
   readonly endpoint: Endpoint;
   readonly #options: RegistryClientOptions;
-  readonly #http: Deno.HttpClient | undefined;
+  readonly #transport: HttpTransport;
+  #credentials: Promise<PullCredentials | undefined> | undefined;
+  /** Whether a request went with credentials, for messages. */
+  #authenticated = false;
   #session: Promise<Session> | undefined;
   #token: Token | undefined;
 
+  /** @throws {FailedPreconditionError} a certificate is not one */
   constructor(options: RegistryClientOptions) {
     this.endpoint = options.endpoint;
     this.#options = options;
-    this.#http = options.caCerts === undefined
-      ? undefined
-      : Deno.createHttpClient({ caCerts: [...options.caCerts] });
+    try {
+      this.#transport = new HttpTransport(options.tls);
+    } catch (error) {
+      throw new FailedPreconditionError(
+        `Cannot use the certificates for ${options.endpoint.host}: ${errorMessage(error)}`,
+        { cause: error },
+      );
+    }
   }
 
   /**
@@ -129,14 +136,13 @@ export class RegistryClient implements Disposable {
   }
 
   /** Where and how a worker fetches a layer, with an authorization that is good now. */
-  async layerSource(digest: Digest, signal: AbortSignal): Promise<LayerSource> {
+  async blobPlace(digest: Digest, signal: AbortSignal): Promise<BlobPlace> {
     const session = await this.#connected(signal);
     const authorization = await this.#authorization(session, signal);
     return {
-      kind: "http",
       url: new URL(`v2/${this.endpoint.repository}/blobs/${digest}`, session.base).href,
       headers: authorization === undefined ? {} : { authorization },
-      ...(this.#options.caCerts === undefined ? {} : { caCerts: this.#options.caCerts }),
+      tls: this.#options.tls,
     };
   }
 
@@ -146,7 +152,7 @@ export class RegistryClient implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#http?.close();
+    this.#transport[Symbol.dispose]();
   }
 
   #get(
@@ -173,7 +179,8 @@ export class RegistryClient implements Disposable {
             ...(authorization === undefined ? {} : { authorization }),
           },
         });
-      let answer = await send(await this.#authorization(session, signal));
+      const sent = await this.#authorization(session, signal);
+      let answer = await send(sent);
       if (answer.status === 401) {
         // A token that ended early, or a registry that asks only here.
         this.#token = undefined;
@@ -181,11 +188,13 @@ export class RegistryClient implements Disposable {
         const asked = { base: session.base, challenges };
         if (challenges.length > 0) {
           this.#session = Promise.resolve(asked);
-          answer = await send(await this.#authorization(asked, signal));
+          const fresh = await this.#authorization(asked, signal);
+          // The same once more would only count against the user's attempts.
+          if (fresh !== sent) answer = await send(fresh);
         }
       }
       if (answer.status === 200) return answer;
-      throw statusError(answer, what, this.#options.credentials !== undefined);
+      throw this.#refused(answer, what);
     });
   }
 
@@ -196,14 +205,33 @@ export class RegistryClient implements Disposable {
       readonly signal: AbortSignal;
       readonly limitBytes: number;
       readonly headers: Readonly<Record<string, string>>;
+      readonly form?: Readonly<Record<string, string>>;
     },
   ): Promise<HttpAnswer> {
-    return httpGet({
+    return httpExchange({
       url,
       ...request,
       timeoutMs: this.#options.timeoutMs,
-      ...(this.#http === undefined ? {} : { client: this.#http }),
+      transport: this.#transport,
+      mayDowngrade: this.endpoint.insecure,
     });
+  }
+
+  #refused(answer: HttpAnswer, what: string): Error {
+    return statusError({
+      status: answer.status,
+      retryAfter: answer.headers.get("retry-after") ?? "",
+      message: `Cannot fetch ${what}: ${answer.url.host} answered ${answer.status}${
+        saidBy(answer)
+      }`,
+      authenticated: this.#authenticated,
+    });
+  }
+
+  /** A failure is kept, too: a helper that failed is not asked again by each layer. */
+  #credentialsOnce(signal: AbortSignal): Promise<PullCredentials | undefined> {
+    this.#credentials ??= this.#options.credentials(signal);
+    return this.#credentials;
   }
 
   #connected(signal: AbortSignal): Promise<Session> {
@@ -251,41 +279,73 @@ export class RegistryClient implements Disposable {
         // Some caches serve repositories without the version path.
         return { base, challenges: [] };
       default:
-        throw statusError(answer, what, false);
+        throw this.#refused(answer, what);
     }
   }
 
   async #authorization(session: Session, signal: AbortSignal): Promise<string | undefined> {
-    const { credentials } = this.#options;
+    if (session.challenges.length === 0) return undefined;
     const bearer = session.challenges.find((challenge) => challenge.scheme === "bearer");
-    if (bearer !== undefined) {
-      if (this.#token !== undefined && performance.now() < this.#token.goodUntilMs) {
-        return this.#token.authorization;
-      }
-      this.#token = await this.#fetchToken(bearer, session, signal);
+    if (
+      bearer !== undefined && this.#token !== undefined &&
+      performance.now() < this.#token.goodUntilMs
+    ) {
       return this.#token.authorization;
     }
-    const basic = session.challenges.some((challenge) => challenge.scheme === "basic");
-    return basic && credentials !== undefined ? basicAuthorization(credentials) : undefined;
+    const credentials = await this.#credentialsOnce(signal);
+    this.#authenticated = credentials !== undefined;
+    if (credentials !== undefined && "registryToken" in credentials) {
+      return `Bearer ${credentials.registryToken}`;
+    }
+    if (bearer !== undefined) {
+      this.#token = await this.#fetchToken(bearer, session, credentials, signal);
+      return this.#token.authorization;
+    }
+    if (credentials === undefined) return undefined;
+    if ("identityToken" in credentials) {
+      throw new UnauthenticatedError(
+        `The registry ${this.endpoint.host} takes a user name and password, and no identity token`,
+        { remedy: "give username and password" },
+      );
+    }
+    return basicAuthorization(credentials);
   }
 
   async #fetchToken(
     challenge: Extract<Challenge, { scheme: "bearer" }>,
     session: Session,
+    credentials: Exclude<PullCredentials, { readonly registryToken: string }> | undefined,
     signal: AbortSignal,
   ): Promise<Token> {
-    const { credentials } = this.#options;
-    const url = tokenUrl(challenge, session, this.endpoint);
+    const service = tokenService(challenge, session, this.endpoint);
+    const scope = `repository:${this.endpoint.repository}:pull`;
     const what = `a token for ${this.endpoint.name}`;
     const askedMs = performance.now();
-    const answer = await this.#exchange(url, {
-      what,
-      signal,
-      limitBytes: MAX_TOKEN_BYTES,
-      headers: credentials === undefined ? {} : { authorization: basicAuthorization(credentials) },
-    });
-    if (answer.status !== 200) throw statusError(answer, what, credentials !== undefined);
-    const { token, seconds } = parseToken(answer.body, url);
+    const answer = await this.#exchange(
+      credentials !== undefined && "identityToken" in credentials
+        ? service
+        : withQuery(service, { service: challenge.service, scope }),
+      {
+        what,
+        signal,
+        limitBytes: MAX_TOKEN_BYTES,
+        ...(credentials === undefined ? { headers: {} } : "identityToken" in credentials
+          // RFC 6749 section 6, as the token specification of the distribution project has it.
+          ? {
+            headers: {},
+            form: {
+              grant_type: "refresh_token",
+              refresh_token: credentials.identityToken,
+              service: challenge.service,
+              scope,
+              client_id: "sauropod",
+            },
+          }
+          : { headers: { authorization: basicAuthorization(credentials) } }),
+      },
+    );
+    if (answer.status !== 200) throw this.#refused(answer, what);
+    const { token, seconds } = parseToken(answer.body, service);
     const lifeMs = Math.max(0, seconds * 1000 - TOKEN_MARGIN_MS);
     return { authorization: `Bearer ${token}`, goodUntilMs: askedMs + lifeMs };
   }
@@ -299,7 +359,7 @@ function baseUrl(scheme: "https" | "http", host: string): URL {
   return url;
 }
 
-function tokenUrl(
+function tokenService(
   challenge: Extract<Challenge, { scheme: "bearer" }>,
   session: Session,
   endpoint: Endpoint,
@@ -316,9 +376,14 @@ function tokenUrl(
       `The registry ${endpoint.host} wants credentials sent over plain http to ${url.host}`,
     );
   }
-  if (challenge.service !== "") url.searchParams.set("service", challenge.service);
-  url.searchParams.set("scope", `repository:${endpoint.repository}:pull`);
   return url;
+}
+
+function withQuery(url: URL, query: { readonly service: string; readonly scope: string }): URL {
+  const asked = new URL(url);
+  if (query.service !== "") asked.searchParams.set("service", query.service);
+  asked.searchParams.set("scope", query.scope);
+  return asked;
 }
 
 function parseToken(
@@ -344,7 +409,7 @@ function parseToken(
   return { token: text, seconds };
 }
 
-function basicAuthorization({ username, password }: PullCredentials): string {
+function basicAuthorization({ username, password }: PasswordCredentials): string {
   return `Basic ${new TextEncoder().encode(`${username}:${password}`).toBase64()}`;
 }
 
@@ -357,33 +422,6 @@ export function digestOf(bytes: Uint8Array, algorithm: "sha256" | "sha512" = "sh
 export function hasDigest(bytes: Uint8Array, digest: Digest): boolean {
   const algorithm = digest.startsWith("sha512:") ? "sha512" : "sha256";
   return digestHex(digestOf(bytes, algorithm)) === digestHex(digest);
-}
-
-function statusError(answer: HttpAnswer, what: string, hadCredentials: boolean): SauropodError {
-  const { status, headers, url } = answer;
-  const message = `Cannot fetch ${what}: ${url.host} answered ${status}${saidBy(answer)}`;
-  switch (status) {
-    case 401:
-      return new UnauthenticatedError(message, {
-        remedy: hadCredentials
-          ? "check the user name and password"
-          : "give credentials with the pull, or name a global_auth_file",
-      });
-    case 403:
-      return new PermissionDeniedError(message, {
-        remedy: "check that these credentials may read the repository",
-      });
-    case 404:
-    case 410:
-      return new NotFoundError(message, { remedy: "check the image's name, tag and registry" });
-    case 429:
-    case 503:
-      return new BusyRegistryError(message, parseRetryAfter(headers.get("retry-after") ?? ""));
-    default:
-      return status >= 500 || status === 408
-        ? new UnavailableError(message)
-        : new FailedPreconditionError(message);
-  }
 }
 
 /** The first error of the registry's own body, quoted: it is text of a stranger. */

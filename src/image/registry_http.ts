@@ -14,6 +14,7 @@ import {
   shown,
   UnavailableError,
 } from "../errors/mod.ts";
+import type { HttpTransport } from "../storage/http_transport.ts";
 import { ConnectionRefusedError } from "./retry.ts";
 
 const MAX_REDIRECTS = 5;
@@ -28,7 +29,11 @@ export interface HttpRequest {
   readonly limitBytes: number;
   /** What is fetched, for messages: `the manifest of quay.io/a:b`. */
   readonly what: string;
-  readonly client?: Deno.HttpClient;
+  readonly transport: HttpTransport;
+  /** A POST with these fields, which are secrets: no redirect is followed. */
+  readonly form?: Readonly<Record<string, string>>;
+  /** The registry is insecure: a redirect from https to plain http is followed. */
+  readonly mayDowngrade?: boolean;
 }
 
 export interface HttpAnswer {
@@ -40,26 +45,27 @@ export interface HttpAnswer {
 }
 
 /**
- * A GET whose whole body is read. Request headers beyond `accept` go only to the first origin.
+ * A GET, or with `form` a POST, whose whole answer is read. Request headers beyond `accept` go only to the first origin.
  *
  * @throws {UnavailableError} the connection failed or broke, or took longer than its time
  * @throws {FailedPreconditionError} the certificate is not trusted, or a redirect is not followed
  * @throws {ResourceExhaustedError} the body is longer than the limit
  * @throws {CancelledError} the signal fired
  */
-export async function httpGet(request: HttpRequest): Promise<HttpAnswer> {
+export async function httpExchange(request: HttpRequest): Promise<HttpAnswer> {
   const timeout = AbortSignal.timeout(request.timeoutMs);
   const signal = AbortSignal.any([request.signal, timeout]);
   let url = request.url;
   try {
     for (let redirects = 0;; redirects++) {
-      const response = await fetch(url, {
+      const response = await request.transport.request(url, {
         headers: headersFor(request, url),
-        redirect: "manual",
         signal,
-        ...(request.client === undefined ? {} : { client: request.client }),
+        ...(request.form === undefined
+          ? {}
+          : { form: String(new URLSearchParams({ ...request.form })) }),
       });
-      if (!REDIRECTS.has(response.status)) {
+      if (request.form !== undefined || !REDIRECTS.has(response.status)) {
         const body = await readBounded(response, request);
         return { status: response.status, headers: response.headers, body, url };
       }
@@ -69,7 +75,7 @@ export async function httpGet(request: HttpRequest): Promise<HttpAnswer> {
           `Cannot fetch ${request.what}: ${request.url.host} redirects more than ${MAX_REDIRECTS} times`,
         );
       }
-      url = redirectTarget(response.headers.get("location") ?? "", url, request.what);
+      url = redirectTarget(response.headers.get("location") ?? "", url, request);
     }
   } catch (error) {
     if (error instanceof SauropodError) throw error;
@@ -85,7 +91,11 @@ function headersFor(request: HttpRequest, url: URL): Record<string, string> {
   return accept === undefined ? own : { accept, ...own };
 }
 
-function redirectTarget(location: string, from: URL, what: string): URL {
+function redirectTarget(
+  location: string,
+  from: URL,
+  { what, mayDowngrade }: HttpRequest,
+): URL {
   const target = URL.parse(location, from);
   const plain = target?.protocol === "http:";
   if (target === null || (!plain && target.protocol !== "https:")) {
@@ -95,7 +105,7 @@ function redirectTarget(location: string, from: URL, what: string): URL {
       }, which is no http address`,
     );
   }
-  if (plain && from.protocol === "https:") {
+  if (plain && from.protocol === "https:" && mayDowngrade !== true) {
     throw new FailedPreconditionError(
       `Cannot fetch ${what}: ${from.host} redirects from https to plain http on ${target.host}`,
     );
@@ -155,11 +165,13 @@ function connectionError(
   const message = `Cannot fetch ${what} from ${url.origin}: ${reason}`;
   if (/certificate/i.test(reason)) {
     return new FailedPreconditionError(message, {
-      remedy: `put the registry's CA into /etc/containers/certs.d/${url.host}/ca.crt`,
+      remedy: /alert/i.test(reason)
+        ? `it wants a client certificate: put *.cert and *.key into /etc/containers/certs.d/${url.host}`
+        : `put the registry's CA into /etc/containers/certs.d/${url.host}/ca.crt`,
       cause: error,
     });
   }
-  return /connection refused/i.test(reason)
+  return /connection refused|ECONNREFUSED/i.test(reason)
     ? new ConnectionRefusedError(message, { cause: error })
     : new UnavailableError(message, { cause: error });
 }

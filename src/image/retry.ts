@@ -1,6 +1,5 @@
 /** Trying again: which failures of a registry are worth it, and after how long. @module */
 import { CancelledError, errorMessage, UnavailableError } from "../errors/mod.ts";
-import { BlobStatusError } from "../storage/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 
 export interface RetryPolicy {
@@ -37,13 +36,6 @@ export type RetryDecision =
 
 /** Only what may be different next time: never a wrong name, wrong credentials or wrong content. */
 export function decideRetry(error: unknown, attempt: number): RetryDecision {
-  if (error instanceof BlobStatusError) {
-    if (error.status === 429 || error.status === 503) {
-      const afterMs = parseRetryAfter(error.retryAfter);
-      return afterMs === undefined ? { again: true } : { again: true, afterMs };
-    }
-    return { again: error.status >= 500 || error.status === 408 };
-  }
   if (error instanceof ConnectionRefusedError) return { again: attempt < 2 };
   if (error instanceof BusyRegistryError) {
     return error.retryAfterMs === undefined
@@ -72,13 +64,30 @@ export async function withRetries<T>(
     } catch (error) {
       const decision = decideRetry(error, attempt);
       if (!decision.again || attempt >= policy.attempts || signal.aborted) throw error;
-      const delayMs = delayOf(policy, attempt, decision.afterMs);
-      // Waiting longer than the limit would only look like a hang: the caller comes again itself.
-      if (delayMs > policy.maxDelayMs) throw error;
+      const delayMs = await pauseBefore(attempt, decision, policy, signal);
+      if (delayMs === undefined) throw error;
       log.warn("Trying again", { what, attempt, delayMs, error: errorMessage(error) });
-      await pause(delayMs, signal);
     }
   }
+}
+
+/**
+ * Waits as long as another attempt should, and says how long that was; undefined, at once, if the other
+ * side wants more than the policy's limit: that would only look like a hang, and the caller comes again
+ * itself.
+ *
+ * @throws {CancelledError} the signal fired
+ */
+export async function pauseBefore(
+  attempt: number,
+  { afterMs }: Extract<RetryDecision, { again: true }>,
+  policy: RetryPolicy,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  const delayMs = delayOf(policy, attempt, afterMs);
+  if (delayMs > policy.maxDelayMs) return undefined;
+  await pause(delayMs, signal);
+  return delayMs;
 }
 
 function delayOf(policy: RetryPolicy, attempt: number, afterMs: number | undefined): number {

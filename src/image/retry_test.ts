@@ -5,7 +5,6 @@ import {
   NotFoundError,
   UnavailableError,
 } from "../errors/mod.ts";
-import { BlobStatusError } from "../storage/mod.ts";
 import { silentLogger } from "../telemetry/mod.ts";
 import {
   BusyRegistryError,
@@ -14,9 +13,10 @@ import {
   parseRetryAfter,
   withRetries,
 } from "./retry.ts";
+import { statusError } from "./status_error.ts";
 
 const status = (code: number, retryAfter = "") =>
-  new BlobStatusError({ status: code, challenge: "", retryAfter }, "host");
+  statusError({ status: code, retryAfter, message: "x", authenticated: false });
 const quick = {
   policy: { attempts: 3, firstDelayMs: 1, maxDelayMs: 50 },
   log: silentLogger,

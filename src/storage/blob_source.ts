@@ -1,40 +1,43 @@
 /**
- * The bytes of a layer blob as chunks, from a registry or from a file of ours; runs in a worker.
+ * The bytes of a layer blob as chunks, from registries or from a file of ours; runs in a worker.
+ *
+ * A connection that breaks or stalls does not end a download: the owner of the blob is asked where to go
+ * on, and the bytes that are here are not fetched again. Which place gave which byte does not matter:
+ * the digest is of the whole.
  *
  * @module
  */
-import { CancelledError, InvalidArgumentError, shown, UnavailableError } from "../errors/mod.ts";
-import type { LayerSource } from "./layers.ts";
+import { CancelledError, errorMessage, InvalidArgumentError, shown } from "../errors/mod.ts";
+import { HttpTransport } from "./http_transport.ts";
+import type { BlobFailure, BlobPlace, BlobSetback, LayerSource, StallRule } from "./layers.ts";
+import { RateFloor } from "./rate_floor.ts";
 
-export interface BlobAnswer {
-  readonly status: number;
-  readonly challenge: string;
-  readonly retryAfter: string;
-  /** Host that gave the status; after redirects not the one asked. */
-  readonly host: string;
-}
+/** Asks where the blob is to be had; rejects when nowhere any more. */
+export type AskPlace = (setback: BlobSetback | undefined) => Promise<BlobPlace>;
 
-export type OpenedBlob =
-  | { readonly kind: "open"; readonly chunks: AsyncIterable<Uint8Array> }
-  | { readonly kind: "refused"; readonly answer: BlobAnswer };
+/** What of a {@link LayerSource} travels to the worker. */
+export type WorkerSource =
+  | { readonly kind: "http"; readonly stall: StallRule }
+  | Extract<LayerSource, { kind: "file" }>;
 
 const MAX_REDIRECTS = 5;
 const FILE_CHUNK_BYTES = 1 << 20;
-/** A connection that brings no byte for so long is given up; the caller may come again. */
-const IDLE_TIMEOUT_MS = 60_000;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 
 /**
- * @throws {UnavailableError} the connection broke or brought nothing for a minute
- * @throws {InvalidArgumentError} the source's address, or where it redirects to, is not usable
+ * @throws whatever `ask` throws when it gives up
  * @throws {CancelledError} `signal` fired
  */
-export function openBlob(source: LayerSource, signal: AbortSignal): Promise<OpenedBlob> {
+export function blobChunks(
+  source: WorkerSource,
+  ask: AskPlace,
+  signal: AbortSignal,
+): AsyncIterable<Uint8Array> {
   switch (source.kind) {
     case "http":
-      return fetchBlob(source, signal);
+      return download(ask, source.stall, signal);
     case "file":
-      return Promise.resolve({ kind: "open", chunks: filePart(source, signal) });
+      return filePart(source, signal);
   }
 }
 
@@ -56,168 +59,190 @@ async function* filePart(
   }
 }
 
-async function fetchBlob(
-  source: Extract<LayerSource, { kind: "http" }>,
+async function* download(
+  ask: AskPlace,
+  stall: StallRule,
   signal: AbortSignal,
-): Promise<OpenedBlob> {
-  const first = httpUrl(source.url);
-  const client = source.caCerts === undefined
-    ? undefined
-    : Deno.createHttpClient({ caCerts: [...source.caCerts] });
-  const idle = new IdleTimer(IDLE_TIMEOUT_MS);
-  const giveUp = () => {
-    idle[Symbol.dispose]();
-    client?.close();
-  };
-  const either = AbortSignal.any([signal, idle.signal]);
-  let url = first;
-  try {
-    for (let redirects = 0;; redirects++) {
-      const response = await fetch(url, {
-        headers: headersFor(source.headers, first, url),
-        redirect: "manual",
-        signal: either,
-        ...(client === undefined ? {} : { client }),
-      });
-      idle.touch();
-      if (response.status === 200 && response.body !== null) {
-        return { kind: "open", chunks: bodyChunks(response.body, url, idle, signal, giveUp) };
-      }
-      await response.body?.cancel();
-      if (!REDIRECTS.has(response.status)) {
-        giveUp();
-        return { kind: "refused", answer: answerOf(response, url) };
-      }
-      if (redirects === MAX_REDIRECTS) {
-        throw new UnavailableError(
-          `Cannot fetch the layer: ${first.host} redirects more than ${MAX_REDIRECTS} times`,
-        );
-      }
-      url = redirectTarget(response.headers.get("location"), url);
+): AsyncGenerator<Uint8Array> {
+  const seen: Seen = { bytes: 0n, url: "", etag: "" };
+  let setback: BlobSetback | undefined;
+  while (true) {
+    const place = await ask(setback);
+    try {
+      yield* fromPlace(place, seen, stall, signal);
+      return;
+    } catch (error) {
+      if (signal.aborted) throw cancelled();
+      if (!(error instanceof PlaceFailed)) throw error;
+      setback = { failure: error.failure, receivedBytes: seen.bytes };
     }
-  } catch (error) {
-    giveUp();
-    throw connectionError(error, url, idle, signal);
   }
 }
 
-async function* bodyChunks(
-  body: ReadableStream<Uint8Array>,
-  url: URL,
-  idle: IdleTimer,
+/** What is here already, and the version of it that its place stated. */
+interface Seen {
+  bytes: bigint;
+  url: string;
+  etag: string;
+}
+
+/** Not an error of the domain: it never leaves this module. */
+class PlaceFailed extends Error {
+  constructor(readonly failure: BlobFailure) {
+    super(failure.kind);
+  }
+}
+
+async function* fromPlace(
+  place: BlobPlace,
+  seen: Seen,
+  stall: StallRule,
   signal: AbortSignal,
-  giveUp: () => void,
 ): AsyncGenerator<Uint8Array> {
-  const reader = body.getReader();
+  using floor = new RateFloor(stall);
+  const either = AbortSignal.any([signal, floor.signal]);
+  let url = httpUrl(place.url);
   try {
-    while (true) {
-      idle.touch();
-      const { done, value } = await reader.read();
-      // Unpacking may be slow: only waiting for the other side counts as idle.
-      idle.pause();
-      if (done) return;
-      yield value;
+    using transport = new HttpTransport(place.tls);
+    const { response, from } = await opened(transport, place, seen, either, (next) => url = next);
+    let skip = restOf(response, from, seen);
+    const reader = response.body!.getReader();
+    try {
+      while (true) {
+        floor.waiting();
+        const { done, value } = await reader.read();
+        // Unpacking may be slow: only waiting for the other side counts.
+        floor.received(value?.length ?? 0);
+        if (done) break;
+        const fresh = skip === 0n ? value : value.subarray(Number(min(skip, value.length)));
+        skip -= BigInt(value.length - fresh.length);
+        if (fresh.length === 0) continue;
+        seen.bytes += BigInt(fresh.length);
+        yield fresh;
+      }
+    } finally {
+      reader.cancel().catch(() => {
+        // Already broken or at its end: nothing is left to give back.
+      });
     }
   } catch (error) {
-    throw connectionError(error, url, idle, signal);
-  } finally {
-    reader.cancel().catch(() => {
-      // Already broken or at its end: nothing is left to give back.
-    });
-    giveUp();
+    if (error instanceof PlaceFailed || signal.aborted) throw error;
+    throw new PlaceFailed(connectionFailure(error, url, floor));
   }
+}
+
+/** Follows redirects to an answer with a body. */
+async function opened(
+  transport: HttpTransport,
+  place: BlobPlace,
+  seen: Seen,
+  signal: AbortSignal,
+  visiting: (url: URL) => void,
+): Promise<{ readonly response: Response; readonly from: URL }> {
+  const first = httpUrl(place.url);
+  let url = first;
+  for (let redirects = 0;; redirects++) {
+    visiting(url);
+    const response = await transport.request(url, {
+      headers: headersFor(place, first, url, seen),
+      signal,
+    });
+    if ((response.status === 200 || response.status === 206) && response.body !== null) {
+      return { response, from: url };
+    }
+    await response.body?.cancel();
+    if (!REDIRECTS.has(response.status)) throw new PlaceFailed(statusFailure(response, url));
+    if (redirects === MAX_REDIRECTS) {
+      throw refused(first, `it redirects more than ${MAX_REDIRECTS} times`);
+    }
+    url = redirectTarget(response.headers.get("location"), url, place);
+  }
+}
+
+/**
+ * How many bytes of the answer are here already: none of a part that begins where we are, all that
+ * we have of a whole blob.
+ */
+function restOf(response: Response, from: URL, seen: Seen): bigint {
+  const etag = response.headers.get("etag") ?? "";
+  const version = `${from.origin}${from.pathname}`;
+  if (response.status === 200) {
+    Object.assign(seen, { url: version, etag });
+    return seen.bytes;
+  }
+  const range = /^bytes (\d{1,18})-\d{1,18}\/(?:\d{1,18}|\*)$/.exec(
+    response.headers.get("content-range") ?? "",
+  );
+  if (range === null || BigInt(range[1]!) !== seen.bytes) {
+    throw refused(from, `it sent another part than the one from byte ${seen.bytes} on`);
+  }
+  Object.assign(seen, { url: version, etag });
+  return 0n;
 }
 
 /** Request headers are secrets of the first origin: no other host, port or scheme gets them. */
 function headersFor(
-  headers: Readonly<Record<string, string>>,
+  place: BlobPlace,
   first: URL,
   url: URL,
+  seen: Seen,
 ): Record<string, string> {
-  // Without it fetch asks for, and decodes, compressed transfers of what is already compressed.
-  const own = { "accept-encoding": "identity" };
-  return url.origin === first.origin ? { ...headers, ...own } : own;
+  return {
+    ...(url.origin === first.origin ? place.headers : {}),
+    // Without it fetch asks for, and decodes, compressed transfers of what is already compressed.
+    "accept-encoding": "identity",
+    ...(seen.bytes === 0n ? {} : { range: `bytes=${seen.bytes}-` }),
+    // A weak validator says nothing of bytes. Another place has validators of its own.
+    ...(seen.bytes > 0n && seen.etag.startsWith('"') && seen.url === `${url.origin}${url.pathname}`
+      ? { "if-range": seen.etag }
+      : {}),
+  };
 }
 
-function redirectTarget(location: string | null, from: URL): URL {
-  if (location === null) {
-    throw new UnavailableError(
-      `Cannot fetch the layer: ${from.host} redirects without saying where to`,
-    );
+function redirectTarget(location: string | null, from: URL, place: BlobPlace): URL {
+  const target = location === null ? null : URL.parse(location, from);
+  if (target === null || (target.protocol !== "http:" && target.protocol !== "https:")) {
+    throw refused(from, `it redirects to ${shown(location ?? "")}, which is no http address`);
   }
-  const target = httpUrl(location, from);
-  if (from.protocol === "https:" && target.protocol !== "https:") {
-    throw new InvalidArgumentError(
-      `Cannot fetch the layer: ${from.host} redirects from https to plain http on ${target.host}`,
-    );
+  if (from.protocol === "https:" && target.protocol === "http:" && place.tls.verify) {
+    throw refused(from, `it redirects from https to plain http on ${target.host}`);
   }
   return target;
 }
 
-function httpUrl(text: string, base?: URL): URL {
-  const url = URL.parse(text, base);
+function httpUrl(text: string): URL {
+  const url = URL.parse(text);
   if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
     throw new InvalidArgumentError(`Cannot fetch the layer: ${shown(text)} is no http address`);
   }
   return url;
 }
 
-function answerOf(response: Response, url: URL): BlobAnswer {
+function refused(url: URL, why: string): PlaceFailed {
+  return new PlaceFailed({ kind: "unusable", host: url.host, why });
+}
+
+function statusFailure(response: Response, url: URL): BlobFailure {
   return {
+    kind: "status",
     status: response.status,
-    challenge: (response.headers.get("www-authenticate") ?? "").slice(0, 4096),
     retryAfter: (response.headers.get("retry-after") ?? "").slice(0, 128),
     host: url.host,
   };
 }
 
-function connectionError(
-  error: unknown,
-  url: URL,
-  idle: IdleTimer,
-  signal: AbortSignal,
-): unknown {
-  if (error instanceof InvalidArgumentError || error instanceof UnavailableError) return error;
-  if (signal.aborted) return cancelled();
-  if (idle.signal.aborted) {
-    return new UnavailableError(
-      `Cannot fetch the layer: ${url.host} sent nothing for ${IDLE_TIMEOUT_MS / 1000} s`,
-    );
+function connectionFailure(error: unknown, url: URL, floor: RateFloor): BlobFailure {
+  if (floor.signal.aborted) {
+    return { kind: "stalled", host: url.host, why: floor.reason };
   }
-  return new UnavailableError(`Cannot fetch the layer: the connection to ${url.host} broke`, {
-    cause: error,
-  });
+  const inner = error instanceof Error && error.cause !== undefined ? error.cause : error;
+  return { kind: "broken", host: url.host, why: errorMessage(inner) };
+}
+
+function min(a: bigint, b: number): bigint {
+  return a < BigInt(b) ? a : BigInt(b);
 }
 
 function cancelled(): CancelledError {
   return new CancelledError("Fetching the layer was cancelled");
-}
-
-/** Fires its signal when it has not been touched for a while. */
-class IdleTimer implements Disposable {
-  readonly #controller = new AbortController();
-  readonly #timeoutMs: number;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-
-  constructor(timeoutMs: number) {
-    this.#timeoutMs = timeoutMs;
-    this.touch();
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  touch(): void {
-    this.pause();
-    this.#timer = setTimeout(() => this.#controller.abort(), this.#timeoutMs);
-  }
-
-  pause(): void {
-    clearTimeout(this.#timer);
-  }
-
-  [Symbol.dispose](): void {
-    this.pause();
-  }
 }

@@ -24,11 +24,16 @@ import {
   type StepRunner,
 } from "../state/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
-import { BlobStatusError } from "./blob_status_error.ts";
 import { LAYER_DIRECTORY, layerDirectoryPayload } from "./layer_directory.ts";
 import { LayerPaths } from "./layer_paths.ts";
 import { decodeLayer, encodeLayer, type StoredLayer } from "./layer_record.ts";
-import type { LayerApplication, LayerProgress, LayerRecord, LayerStore } from "./layers.ts";
+import {
+  DEFAULT_STALL_RULE,
+  type LayerApplication,
+  type LayerProgress,
+  type LayerRecord,
+  type LayerStore,
+} from "./layers.ts";
 import { DEFAULT_UNPACK_LIMITS, type UnpackLimits } from "./limits.ts";
 import { SharedWork } from "./shared_work.ts";
 import type { StorageWorkers } from "./storage_workers.ts";
@@ -76,8 +81,6 @@ interface ApplyContext {
   readonly onProgress: (progress: LayerProgress) => void;
   readonly cancelled: AbortSignal;
   stored: StoredLayer | undefined;
-  /** Kept here because the runner hands on domain errors without their own fields. */
-  refusal: BlobStatusError | undefined;
 }
 
 /**
@@ -204,27 +207,22 @@ class DiskLayerStore implements LayerStore, LayerStack {
       cancelled,
       onProgress,
       stored: undefined,
-      refusal: undefined,
     };
-    try {
-      await this.#options.steps.run("apply-layer", chainId, [
-        {
-          name: "unpack",
-          deadlineMs: APPLY_DEADLINE_MS,
-          intent: () => ({ kind: LAYER_DIRECTORY, payload: layerDirectoryPayload(chainId) }),
-          act: (context, signal) => this.#unpack(context, signal),
+    await this.#options.steps.run("apply-layer", chainId, [
+      {
+        name: "unpack",
+        deadlineMs: APPLY_DEADLINE_MS,
+        intent: () => ({ kind: LAYER_DIRECTORY, payload: layerDirectoryPayload(chainId) }),
+        act: (context, signal) => this.#unpack(context, signal),
+      },
+      {
+        name: "commit",
+        deadlineMs: COMMIT_DEADLINE_MS,
+        act: async ({ stored }) => {
+          if (stored !== undefined) await this.#put(stored);
         },
-        {
-          name: "commit",
-          deadlineMs: COMMIT_DEADLINE_MS,
-          act: async ({ stored }) => {
-            if (stored !== undefined) await this.#put(stored);
-          },
-        },
-      ], context);
-    } catch (error) {
-      throw context.refusal ?? error;
-    }
+      },
+    ], context);
     return this.#stored(chainId).record;
   }
 
@@ -237,7 +235,9 @@ class DiskLayerStore implements LayerStore, LayerStack {
     // Exactly, whatever the umask: unless the archive says otherwise it is what containers see as /.
     await Deno.chmod(`${directory}/diff`, 0o755);
     const reply = await this.#options.workers.unpack({
-      source,
+      source: source.kind === "file"
+        ? source
+        : { kind: "http", stall: source.stall ?? DEFAULT_STALL_RULE },
       compression,
       blobDigest,
       blobSize,
@@ -245,11 +245,11 @@ class DiskLayerStore implements LayerStore, LayerStack {
       directory: `${directory}/diff`,
       limits: this.#options.limits ?? DEFAULT_UNPACK_LIMITS,
       whiteouts: this.#options.whiteouts,
-    }, { signal: AbortSignal.any([signal, cancelled]), onProgress });
-    if (reply.kind === "refused") {
-      context.refusal = new BlobStatusError(reply.answer, reply.answer.host);
-      throw context.refusal;
-    }
+    }, {
+      signal: AbortSignal.any([signal, cancelled]),
+      onProgress,
+      ...(source.kind === "http" ? { places: source.places } : {}),
+    });
     const stored = this.#describe(application, reply);
     await Deno.writeTextFile(
       `${directory}/record.json`,
@@ -272,7 +272,7 @@ class DiskLayerStore implements LayerStore, LayerStack {
 
   #describe(
     application: LayerApplication,
-    { manifest, root }: Extract<UnpackReply, { kind: "unpacked" }>,
+    { manifest, root }: UnpackReply,
   ): StoredLayer {
     const { chainId, diffId, parent, blobDigest, blobSize } = application;
     return {

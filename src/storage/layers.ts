@@ -7,23 +7,15 @@
  *
  * @module
  */
+import type { TlsSettings } from "./http_transport.ts";
 import type { ChainId, DiffId, Digest } from "../model/mod.ts";
 
 export type LayerCompression = "none" | "gzip" | "zstd";
 
 /** Where the bytes of a layer blob come from; workers read them, the main thread does not. */
 export type LayerSource =
-  /**
-   * One GET, made by the worker. Redirects are followed at most five times; `headers` go only to the
-   * host of `url`. A status other than 200 fails with a {@link BlobStatusError}.
-   */
-  | {
-    readonly kind: "http";
-    readonly url: string;
-    readonly headers: Readonly<Record<string, string>>;
-    /** PEM certificates trusted beside the system's. */
-    readonly caCerts?: readonly string[];
-  }
+  /** GETs, made by the worker, at one place after the other until all bytes are here. */
+  | { readonly kind: "http"; readonly places: BlobPlaces; readonly stall?: StallRule }
   /** Part of a file of ours: a blob of an OCI layout, a member of an archive. */
   | {
     readonly kind: "file";
@@ -31,6 +23,56 @@ export type LayerSource =
     readonly offset: bigint;
     readonly length: bigint;
   };
+
+/** Where a blob is to be had now. */
+export interface BlobPlace {
+  readonly url: string;
+  /** Secrets, often: only the origin of `url` gets them. Redirects are followed at most five times. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly tls: TlsSettings;
+}
+
+/** How a place failed. `host` is the one that did, after redirects not the one asked. */
+export type BlobFailure =
+  /** It answered another status than 200 or 206. */
+  | {
+    readonly kind: "status";
+    readonly host: string;
+    readonly status: number;
+    /** The `Retry-After` header as written, empty if there was none. */
+    readonly retryAfter: string;
+  }
+  /** The connection could not be made, or broke. */
+  | { readonly kind: "broken"; readonly host: string; readonly why: string }
+  /** It fell below the rate that the {@link StallRule} wants. */
+  | { readonly kind: "stalled"; readonly host: string; readonly why: string }
+  /** It answered what cannot be used: a redirect to nowhere, another part. */
+  | { readonly kind: "unusable"; readonly host: string; readonly why: string };
+
+export interface BlobSetback {
+  readonly failure: BlobFailure;
+  /** Bytes of the blob that are here: the next place is asked for the rest only. */
+  readonly receivedBytes: bigint;
+}
+
+/** Knows where a blob is to be had. */
+export interface BlobPlaces {
+  /**
+   * The place to ask now: the first one, or after a setback the same again or another.
+   *
+   * @throws it gives up; the application fails with this error's kind and message
+   */
+  next(setback: BlobSetback | undefined): Promise<BlobPlace>;
+}
+
+/** A connection that brings less than this has stalled; time spent unpacking does not count. */
+export interface StallRule {
+  readonly windowMs: number;
+  readonly floorBytesPerSecond: number;
+}
+
+/** One minute is what proved not too short on bad lines; a kilobyte a second would take a day for 80 MB. */
+export const DEFAULT_STALL_RULE: StallRule = { windowMs: 60_000, floorBytesPerSecond: 1024 };
 
 export interface LayerApplication {
   readonly chainId: ChainId;
@@ -72,7 +114,7 @@ export interface LayerStore {
    * Fetches, checks, decompresses and unpacks one layer in a worker, then commits it. Identical
    * calls share one application. After a failure nothing of it is left.
    *
-   * @throws {BlobStatusError} the source answered another status than 200
+   * @throws with kind and message of what the source's places threw when they gave up
    * @throws {InvalidArgumentError} digest, diff ID or size differ, or the archive is hostile: says
    *   which entry and why
    * @throws {ResourceExhaustedError} a limit or the disk is exceeded

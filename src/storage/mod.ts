@@ -1,13 +1,19 @@
 /** Layers and root file systems: what other rooms may use of the storage. @module */
-export { BlobStatusError } from "./blob_status_error.ts";
 export type {
+  BlobFailure,
+  BlobPlace,
+  BlobPlaces,
+  BlobSetback,
   LayerApplication,
   LayerCompression,
   LayerProgress,
   LayerRecord,
   LayerSource,
   LayerStore,
+  StallRule,
 } from "./layers.ts";
+export { DEFAULT_STALL_RULE } from "./layers.ts";
+export { HttpTransport, SYSTEM_TRUST, type TlsSettings } from "./http_transport.ts";
 export type { FileSystemUsage, SnapshotRequest, Snapshots } from "./snapshots.ts";
 export { createLayerStore, type LayerStack, type LayerStoreOptions } from "./layer_store.ts";
 export { LAYER_DIRECTORY, type LayerDirectory, layerDirectoryType } from "./layer_directory.ts";

@@ -1,5 +1,5 @@
 /** What the storage workers do, by name. @module */
-import type { LayerProgress } from "./layers.ts";
+import type { BlobPlace, BlobSetback, LayerProgress } from "./layers.ts";
 import type { MergeRequest } from "./layer_merge.ts";
 import type { TreeManifest } from "./tree_manifest.ts";
 import type { UnpackReply, UnpackRequest } from "./unpacking.ts";
@@ -8,7 +8,14 @@ import type { UnpackReply, UnpackRequest } from "./unpacking.ts";
 export type UnpackOperations = {
   /** Copies layers into one tree; see {@link mergeLayers}. */
   merge: { request: MergeRequest; reply: void };
-  unpack: { request: UnpackRequest; reply: UnpackReply; event: LayerProgress };
+  unpack: {
+    request: UnpackRequest;
+    reply: UnpackReply;
+    event: LayerProgress;
+    /** Where the blob is to be had, after how the place before failed. */
+    question: BlobSetback | undefined;
+    answer: BlobPlace;
+  };
 };
 
 /** Operations of `disk_worker.ts`: walks, removals and syncs of our own files, any of which may take long. */

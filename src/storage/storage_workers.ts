@@ -5,13 +5,15 @@
  */
 import { ReplyOf, RequestOf, WorkerChannel, WorkerPool, workerUrl } from "../sys/mod.ts";
 import type { MergeRequest } from "./layer_merge.ts";
-import type { LayerProgress } from "./layers.ts";
+import type { BlobPlaces, LayerProgress } from "./layers.ts";
 import type { DiskOperations, UnpackOperations } from "./storage_operations.ts";
 import type { UnpackReply, UnpackRequest } from "./unpacking.ts";
 
 export interface UnpackOptions {
   readonly signal: AbortSignal;
   readonly onProgress: (progress: LayerProgress) => void;
+  /** Where the blob of an `http` source is to be had. */
+  readonly places?: BlobPlaces;
 }
 
 export interface StorageWorkersOptions {
@@ -55,9 +57,13 @@ export class StorageWorkers implements Disposable {
 
   /** Unpacks one layer as soon as a thread is free, in the order of the calls. */
   unpack(request: UnpackRequest, options: UnpackOptions): Promise<UnpackReply> {
-    const { signal, onProgress } = options;
+    const { signal, onProgress, places } = options;
     return this.#inTurn(() =>
-      this.#unpackers.call("unpack", request, { signal, onEvent: onProgress })
+      this.#unpackers.call("unpack", request, {
+        signal,
+        onEvent: onProgress,
+        ...(places === undefined ? {} : { onAsk: (setback) => places.next(setback) }),
+      })
     );
   }
 

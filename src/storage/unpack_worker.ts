@@ -11,5 +11,6 @@ kernel.umask(0);
 
 serveWorker<UnpackOperations>({
   merge: (request, { signal }) => mergeLayers(kernel, request, signal),
-  unpack: (request, { signal, emit }) => unpack(request, { kernel, signal, onProgress: emit }),
+  unpack: (request, { signal, emit, ask }) =>
+    unpack(request, { kernel, signal, ask, onProgress: emit }),
 });

@@ -12,10 +12,10 @@ import {
   ResourceExhaustedError,
 } from "../errors/mod.ts";
 import type { Kernel } from "../sys/mod.ts";
-import { type BlobAnswer, openBlob } from "./blob_source.ts";
+import { type AskPlace, blobChunks, type WorkerSource } from "./blob_source.ts";
 import { decompressor } from "./decompression.ts";
 import { type LayerRoot, LayerWriter } from "./layer_writer.ts";
-import type { LayerCompression, LayerProgress, LayerSource } from "./layers.ts";
+import type { LayerCompression, LayerProgress } from "./layers.ts";
 import type { UnpackLimits } from "./limits.ts";
 import { TarReader } from "./tar_reader.ts";
 import { manifestOf, type TreeManifest } from "./tree_manifest.ts";
@@ -23,7 +23,7 @@ import { whiteoutForm, type WhiteoutFormName } from "./whiteout_form.ts";
 
 /** One layer to unpack; travels to the worker. */
 export interface UnpackRequest {
-  readonly source: LayerSource;
+  readonly source: WorkerSource;
   readonly compression: LayerCompression;
   readonly blobDigest: string;
   readonly blobSize: bigint;
@@ -34,13 +34,15 @@ export interface UnpackRequest {
   readonly whiteouts: WhiteoutFormName;
 }
 
-export type UnpackReply =
-  | { readonly kind: "unpacked"; readonly manifest: TreeManifest; readonly root: LayerRoot }
-  | { readonly kind: "refused"; readonly answer: BlobAnswer };
+export interface UnpackReply {
+  readonly manifest: TreeManifest;
+  readonly root: LayerRoot;
+}
 
 export interface UnpackContext {
   readonly kernel: Kernel;
   readonly signal: AbortSignal;
+  readonly ask: AskPlace;
   readonly onProgress: (progress: LayerProgress) => void;
 }
 
@@ -51,28 +53,27 @@ const SPACE_CHECK_BYTES = 64 * 1024 * 1024;
 /**
  * @throws {InvalidArgumentError} size, digest or diff ID differ, or the archive is malformed or hostile
  * @throws {ResourceExhaustedError} a limit or the disk is exceeded
- * @throws {UnavailableError} the connection broke
+ * @throws whatever `ask` throws when no place gives the blob
  * @throws {CancelledError} the signal fired
  */
 export async function unpack(
   request: UnpackRequest,
   context: UnpackContext,
 ): Promise<UnpackReply> {
-  const opened = await openBlob(request.source, context.signal);
-  if (opened.kind === "refused") return opened;
   using writer = new LayerWriter(
     context.kernel,
     request.directory,
     whiteoutForm(context.kernel, request.whiteouts),
   );
   try {
-    await stream(opened.chunks, writer, request, context);
+    const chunks = blobChunks(request.source, context.ask, context.signal);
+    await stream(chunks, writer, request, context);
     writer.finish();
   } catch (error) {
     throw diskFull(error, request.directory);
   }
   const manifest = manifestOf(context.kernel, request.directory);
-  return { kind: "unpacked", manifest, root: writer.root };
+  return { manifest, root: writer.root };
 }
 
 async function stream(

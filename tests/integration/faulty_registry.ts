@@ -32,6 +32,8 @@ export class FaultyRegistry implements AsyncDisposable {
   readonly #tokens = new Set<string>();
   /** Every request as `GET /path`, in order. */
   readonly requests: string[] = [];
+  /** Path and `Range` of each request that had one. */
+  readonly ranges: [string, string][] = [];
   /** `Authorization` of each request, or null. */
   readonly authorizations: (string | null)[] = [];
   /** The next requests with a token are answered as if it had ended. */
@@ -70,6 +72,8 @@ export class FaultyRegistry implements AsyncDisposable {
     const { pathname } = new URL(request.url);
     this.requests.push(`${request.method} ${pathname}`);
     this.authorizations.push(request.headers.get("authorization"));
+    const range = request.headers.get("range");
+    if (range !== null) this.ranges.push([pathname, range]);
     if (pathname === "/token") return this.#token(request);
     const before = this.#asked.get(pathname) ?? 0;
     this.#asked.set(pathname, before + 1);
@@ -94,10 +98,11 @@ export class FaultyRegistry implements AsyncDisposable {
       this.revoked--;
       this.#tokens.delete(token);
     }
+    const scheme = this.#options.tls === undefined ? "http" : "https";
     return new Response('{"errors":[{"code":"UNAUTHORIZED","message":"who are you"}]}', {
       status: 401,
       headers: {
-        "www-authenticate": `Bearer realm="http://${this.address}/token",service="test"`,
+        "www-authenticate": `Bearer realm="${scheme}://${this.address}/token",service="test"`,
       },
     });
   }
@@ -130,6 +135,14 @@ export function cutOff(bytes: Uint8Array, after: number): Response {
       sent = true;
       controller.enqueue(bytes.subarray(0, after));
     },
+  });
+  return new Response(body, { headers: { "content-length": String(bytes.length) } });
+}
+
+/** A body of which nothing more comes after some bytes. */
+export function stuck(bytes: Uint8Array, after: number): Response {
+  const body = new ReadableStream({
+    start: (controller) => controller.enqueue(bytes.subarray(0, after)),
   });
   return new Response(body, { headers: { "content-length": String(bytes.length) } });
 }

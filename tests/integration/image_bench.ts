@@ -3,15 +3,17 @@
  *
  * @module
  */
+import { NodeProcessRunner } from "../../src/sys/mod.ts";
 import {
   createImages,
+  CredentialHelpers,
   imageDirectoryType,
   type ImageRecord,
   type ImagesOptions,
   type ImageStore,
   type PullRequest,
 } from "../../src/image/mod.ts";
-import { parsePolicy } from "../../src/image/policy.ts";
+import { parsePolicy, type Policy } from "../../src/image/policy.ts";
 import {
   ActiveFaultGates,
   DurableWriter,
@@ -31,7 +33,11 @@ import {
 } from "../../src/storage/mod.ts";
 import { silentLogger } from "../../src/telemetry/mod.ts";
 
-export interface ImageBenchOptions extends Partial<ImagesOptions> {
+export interface ImageBenchOptions extends Omit<Partial<ImagesOptions>, "policy" | "authFiles"> {
+  readonly policy?: Policy | (() => Promise<Policy>);
+  /** The one file of credentials. */
+  readonly authFile?: string;
+
   /** Text of registries.conf; see {@link insecure}. */
   readonly registriesConf?: string;
   /** Another bench's directory, whose store is opened again. */
@@ -66,12 +72,13 @@ export class ImageBench implements AsyncDisposable {
     const root = `${directory}/root`;
     await Deno.mkdir(`${directory}/registries.conf.d`, { recursive: true });
     await Deno.mkdir(root, { recursive: true, mode: 0o700 });
+    const registriesFile = `${directory}/registries.conf`;
     const registries = {
-      file: `${directory}/registries.conf`,
-      directory: `${directory}/registries.conf.d`,
+      files: [registriesFile],
+      directories: [`${directory}/registries.conf.d`],
     };
     if (options.registriesConf !== undefined) {
-      await Deno.writeTextFile(registries.file, options.registriesConf);
+      await Deno.writeTextFile(registriesFile, options.registriesConf);
     }
     const writer = new DurableWriter();
     const state = await ImageState.open({
@@ -101,6 +108,7 @@ export class ImageBench implements AsyncDisposable {
       log: silentLogger,
       whiteouts: "overlay",
     });
+    const { policy = ACCEPT_ANYTHING } = options;
     const images = await createImages({
       root,
       table: state.images,
@@ -109,13 +117,15 @@ export class ImageBench implements AsyncDisposable {
       layers,
       users: { containersUsing: () => [], layersInUse: () => Promise.resolve([]) },
       rebuild,
-      policy: ACCEPT_ANYTHING,
       registries,
+      authFiles: options.authFile === undefined ? [] : [{ path: options.authFile, legacy: false }],
+      credentialHelpers: new CredentialHelpers({ runner: new NodeProcessRunner(), env: {} }),
       pinned: () => [],
       certsDirectories: [],
       retry: QUICK_RETRIES,
       log: silentLogger,
       ...options,
+      policy: typeof policy === "function" ? policy : () => Promise.resolve(policy),
     });
     return new ImageBench(directory, root, state, layers, images, workers, writer);
   }

@@ -3,11 +3,14 @@ import {
   errorKind,
   FailedPreconditionError,
   InvalidArgumentError,
+  PermissionDeniedError,
   ResourceExhaustedError,
   UnauthenticatedError,
   UnavailableError,
+  UnimplementedError,
 } from "../../src/errors/mod.ts";
-import { cutOff, endless, type Fault, FaultyRegistry } from "./faulty_registry.ts";
+import { loadPolicy } from "../../src/image/policy.ts";
+import { cutOff, endless, type Fault, FaultyRegistry, stuck } from "./faulty_registry.ts";
 import { ImageBench, type ImageBenchOptions, insecure } from "./image_bench.ts";
 import { startRegistry } from "./registry.ts";
 import { buildImage, MEDIA_TYPES, type TestImage } from "./test_images.ts";
@@ -324,8 +327,195 @@ Deno.test("Images.pull() speaks no plain HTTP unless the registry is insecure", 
   assert.deepEqual(front.requests, []);
 });
 
+Deno.test("Images.pull() takes any certificate of an insecure registry, and resumes there, too", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const tls = await certificate(folder, "DNS:other.example");
+    await using registry = await startRegistry();
+    await registry.push("app", "v1", IMAGE);
+    let cuts = 0;
+    await using front = new FaultyRegistry(registry, {
+      tls,
+      bearer: {},
+      fault: (request) =>
+        request.url.endsWith(IMAGE.layers[0]!.digest) && cuts++ === 0
+          ? cutOff(IMAGE.layers[0]!.bytes, 100)
+          : undefined,
+    });
+    const name = `${front.address}/app:v1`;
+    await using verified = await ImageBench.open();
+    await assert.rejects(() => verified.pull(name), /certificate/i);
+    await using bench = await ImageBench.open({ registriesConf: insecure(front.address) });
+    assert.equal((await bench.pull(name)).id, IMAGE.id);
+    assert.deepEqual(await bench.leftovers(), []);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("Images.pull() follows no redirect from https to plain http unless the registry is insecure", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const tls = await certificate(folder);
+    await using registry = await startRegistry();
+    await registry.push("app", "v1", IMAGE);
+    for (const where of [isManifest, isLayer]) {
+      await using front = new FaultyRegistry(registry, {
+        tls,
+        fault: (request) =>
+          where(request)
+            ? Response.redirect(`http://${registry.address}${new URL(request.url).pathname}`, 307)
+            : undefined,
+      });
+      const name = `${front.address}/app:v1`;
+      const certs = `${folder}/certs.d/${front.address}`;
+      await Deno.mkdir(certs, { recursive: true });
+      await Deno.copyFile(`${folder}/ca.crt`, `${certs}/ca.crt`);
+      await using bench = await ImageBench.open({ certsDirectories: [`${folder}/certs.d`] });
+      await assert.rejects(
+        () => bench.pull(name),
+        (error: unknown) =>
+          error instanceof FailedPreconditionError &&
+          /from https to plain http/.test(error.message),
+      );
+      await using open = await ImageBench.open({ registriesConf: insecure(front.address) });
+      assert.equal((await open.pull(name)).id, IMAGE.id);
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("Images.pull() shows a registry the client certificate of its folder, and htpasswd credentials", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const tls = await certificate(folder);
+    const credentials = { username: "ann", password: "p:1" };
+    await using registry = await startRegistry({
+      credentials,
+      tls: { ...tls, caFile: `${folder}/ca.crt` },
+    });
+    const name = `${registry.address}/app:v1`;
+    const certs = `${folder}/certs.d/${registry.address}`;
+    await Deno.mkdir(certs, { recursive: true });
+    await Deno.copyFile(`${folder}/ca.crt`, `${certs}/ca.crt`);
+    const client = {
+      cert: tls.cert,
+      key: tls.key,
+      caCert: await Deno.readTextFile(`${folder}/ca.crt`),
+    };
+    await registry.push("app", "v1", IMAGE, client);
+    await using bench = await ImageBench.open({ certsDirectories: [`${folder}/certs.d`] });
+    await assert.rejects(
+      () => bench.pull(name, { credentials }),
+      (error: unknown) =>
+        error instanceof FailedPreconditionError && error.details.remedy!.includes("*.cert"),
+    );
+    // From the next pull on.
+    await Deno.writeTextFile(`${certs}/node.cert`, tls.cert);
+    await Deno.writeTextFile(`${certs}/node.key`, tls.key);
+    await assert.rejects(() => bench.pull(name), UnauthenticatedError);
+    assert.equal((await bench.pull(name, { credentials })).id, IMAGE.id);
+    // Half of a pair keeps what was there before, and so does what is no key.
+    await bench.images.remove(IMAGE.id);
+    await Deno.remove(`${certs}/node.key`);
+    assert.equal((await bench.pull(name, { credentials })).id, IMAGE.id);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("Images.pull() goes on at the registry where a mirror stands still, and asks for the rest", async () => {
+  await using registry = await startRegistry();
+  await registry.push("app", "v1", IMAGE);
+  const layer = IMAGE.layers[0]!;
+  const part = layer.bytes.length >> 1;
+  await using mirror = new FaultyRegistry(registry, {
+    fault: (request) => request.url.endsWith(layer.digest) ? stuck(layer.bytes, part) : undefined,
+  });
+  await using front = new FaultyRegistry(registry);
+  await using bench = await ImageBench.open({
+    registriesConf: `${insecure(front.address)}
+      [[registry.mirror]]
+      location = "${mirror.address}"
+      insecure = true`,
+    pullProgressTimeoutMs: 1500,
+  });
+  assert.equal((await bench.pull(`${front.address}/app:v1`)).id, IMAGE.id);
+  assert.equal(front.count(layer.digest), 1);
+  // Exact counts of bytes are for blob_download_test.ts, which decides what a client has read.
+  const [asked] = front.ranges.filter(([path]) => path.endsWith(layer.digest));
+  assert.match(asked![1], /^bytes=[1-9]\d*-$/);
+});
+
+Deno.test("Images.pull() fails where no endpoint is left that moves, and says for how long it waited", async () => {
+  const layer = IMAGE.layers[0]!;
+  await withFault(
+    (request) => request.url.endsWith(layer.digest) ? stuck(layer.bytes, 10) : undefined,
+    async ({ bench, name, front }) => {
+      await assert.rejects(
+        () => bench.pull(name),
+        (error: unknown) =>
+          error instanceof UnavailableError && /stalled.* in 0\.4 s/.test(error.message) &&
+          error.message.includes(front.address) &&
+          error.details.remedy!.includes("pull_progress_timeout"),
+      );
+      assert.equal(front.count(layer.digest), 1);
+    },
+    { pullProgressTimeoutMs: 400 },
+  );
+});
+
+Deno.test("changed files count from the next pull on, and a wrong one keeps what it said before", async () => {
+  await using registry = await startRegistry();
+  await registry.push("app", "v1", IMAGE);
+  const policyFile = await Deno.makeTempFile();
+  const accept = '{"default":[{"type":"insecureAcceptAnything"}]}';
+  try {
+    await Deno.writeTextFile(policyFile, accept);
+    await using bench = await ImageBench.open({
+      registriesConf: insecure(registry.address),
+      policy: () => loadPolicy(policyFile),
+    });
+    const conf = `${bench.directory}/registries.conf`;
+    const name = `${registry.address}/app:v1`;
+    const pulls = () => bench.pull(name).then(({ id }) => id);
+    assert.equal(await pulls(), IMAGE.id);
+    assert.deepEqual(await bench.images.checkFiles(), []);
+
+    await Deno.writeTextFile(conf, "[[registry]\n");
+    assert.equal(await pulls(), IMAGE.id);
+    const [problem, ...others] = await bench.images.checkFiles();
+    assert.match(problem!, /registries\.conf is wrong/);
+    assert.deepEqual(others, []);
+    await Deno.writeTextFile(
+      conf,
+      `[[registry]]\nlocation = "${registry.address}"\nblocked = true`,
+    );
+    await assert.rejects(pulls, /is blocked/);
+    await Deno.writeTextFile(conf, insecure(registry.address));
+    assert.equal(await pulls(), IMAGE.id);
+
+    await Deno.writeTextFile(policyFile, '{"default":');
+    assert.equal(await pulls(), IMAGE.id);
+    assert.match((await bench.images.checkFiles())[0]!, /signature policy/);
+    await Deno.writeTextFile(policyFile, '{"default":[{"type":"reject"}]}');
+    await assert.rejects(pulls, PermissionDeniedError);
+    // What is right but not built is never skipped.
+    await Deno.writeTextFile(policyFile, '{"default":[{"type":"signedBy","keyType":"GPGKeys"}]}');
+    await assert.rejects(pulls, UnimplementedError);
+    await Deno.writeTextFile(policyFile, accept);
+    assert.equal(await pulls(), IMAGE.id);
+  } finally {
+    await Deno.remove(policyFile);
+  }
+});
+
 /** A CA in `ca.crt`, and a server certificate for 127.0.0.1 that it signed. */
-async function certificate(folder: string): Promise<{ cert: string; key: string }> {
+async function certificate(
+  folder: string,
+  subject = "IP:127.0.0.1",
+): Promise<{ cert: string; key: string }> {
   const openssl = async (...args: string[]) => {
     const done = await new Deno.Command("openssl", { args, cwd: folder, stderr: "piped" }).output();
     assert(done.success, new TextDecoder().decode(done.stderr));
@@ -333,7 +523,7 @@ async function certificate(folder: string): Promise<{ cert: string; key: string 
   const ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
   await openssl("req", "-x509", ...ec, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=ca");
   await openssl("req", ...ec.slice(0, 5), "-keyout", "s.key", "-out", "s.csr", "-subj", "/CN=s");
-  await Deno.writeTextFile(`${folder}/ext`, "subjectAltName=IP:127.0.0.1\n");
+  await Deno.writeTextFile(`${folder}/ext`, `subjectAltName=${subject}\n`);
   await openssl(
     ...["x509", "-req", "-in", "s.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"],
     ...["-out", "s.crt", "-days", "2", "-extfile", "ext"],

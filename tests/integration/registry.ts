@@ -12,6 +12,15 @@ import type { TestBlob, TestImage, TestIndex } from "./test_images.ts";
 export interface RegistryOptions {
   /** Basic authentication; anonymous access without. */
   readonly credentials?: { readonly username: string; readonly password: string };
+  /** Speaks HTTPS with these, in PEM, to clients with a certificate of the CA alone. */
+  readonly tls?: { readonly cert: string; readonly key: string; readonly caFile: string };
+}
+
+/** What a client of a registry with TLS needs, in PEM. */
+export interface ClientTls {
+  readonly caCert: string;
+  readonly cert: string;
+  readonly key: string;
 }
 
 export interface TestRegistry extends AsyncDisposable {
@@ -20,7 +29,12 @@ export interface TestRegistry extends AsyncDisposable {
   /** Folder of the registry's storage. */
   readonly storage: string;
   /** Uploads the image (or all of an index) and names it. @returns the manifest's digest */
-  push(repository: string, tag: string, image: TestImage | TestIndex): Promise<string>;
+  push(
+    repository: string,
+    tag: string,
+    image: TestImage | TestIndex,
+    client?: ClientTls,
+  ): Promise<string>;
   putBlob(repository: string, blob: TestBlob): Promise<void>;
   putManifest(repository: string, reference: string, manifest: TestBlob): Promise<void>;
   /** Path of a blob's bytes in the storage, for tests that damage them. */
@@ -36,7 +50,7 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Test
       "version: 0.1",
       "log: { level: info, accesslog: { disabled: true } }",
       `storage: { filesystem: { rootdirectory: ${storage} }, delete: { enabled: true } }`,
-      'http: { addr: "127.0.0.1:0", secret: not-secret }',
+      `http: { addr: "127.0.0.1:0", secret: not-secret${await tlsLines(directory, options)} }`,
     ];
     if (options.credentials !== undefined) {
       await writePasswords(`${directory}/htpasswd`, options.credentials);
@@ -70,6 +84,14 @@ function listeningAddress(child: Child): Promise<string> {
   });
 }
 
+async function tlsLines(directory: string, { tls }: RegistryOptions): Promise<string> {
+  if (tls === undefined) return "";
+  await Deno.writeTextFile(`${directory}/server.crt`, tls.cert);
+  await Deno.writeTextFile(`${directory}/server.key`, tls.key);
+  return `, tls: { certificate: ${directory}/server.crt, key: ${directory}/server.key, ` +
+    `clientcas: [ ${tls.caFile} ] }`;
+}
+
 async function writePasswords(
   path: string,
   { username, password }: { readonly username: string; readonly password: string },
@@ -93,6 +115,8 @@ class RunningRegistry implements TestRegistry {
   readonly address: string;
   readonly storage: string;
   readonly #parts: RunningRegistryParts;
+  /** Of the push under way to a registry with TLS. */
+  #client: Deno.HttpClient | undefined;
 
   constructor(parts: RunningRegistryParts) {
     this.address = parts.address;
@@ -100,7 +124,18 @@ class RunningRegistry implements TestRegistry {
     this.#parts = parts;
   }
 
-  async push(repository: string, tag: string, image: TestImage | TestIndex): Promise<string> {
+  async push(
+    repository: string,
+    tag: string,
+    image: TestImage | TestIndex,
+    client?: ClientTls,
+  ): Promise<string> {
+    using http = client === undefined ? undefined : Deno.createHttpClient({
+      caCerts: [client.caCert],
+      cert: client.cert,
+      key: client.key,
+    });
+    this.#client = http;
     for (const one of "images" in image ? image.images : [image]) {
       await this.putBlob(repository, one.config);
       for (const layer of one.layers) await this.putBlob(repository, layer);
@@ -113,7 +148,7 @@ class RunningRegistry implements TestRegistry {
   async putBlob(repository: string, blob: TestBlob): Promise<void> {
     const start = await this.#call(`/v2/${repository}/blobs/uploads/`, { method: "POST" });
     await start.body?.cancel();
-    const location = new URL(start.headers.get("location")!, `http://${this.address}`);
+    const location = new URL(start.headers.get("location")!, `${this.#scheme}://${this.address}`);
     location.searchParams.set("digest", blob.digest);
     const done = await this.#call(location.pathname + location.search, {
       method: "PUT",
@@ -148,6 +183,10 @@ class RunningRegistry implements TestRegistry {
     await Deno.remove(directory, { recursive: true });
   }
 
+  get #scheme(): string {
+    return this.#parts.options.tls === undefined ? "http" : "https";
+  }
+
   #call(path: string, init: RequestInit): Promise<Response> {
     const headers = new Headers(init.headers);
     const credentials = this.#parts.options.credentials;
@@ -155,7 +194,11 @@ class RunningRegistry implements TestRegistry {
       const text = `${credentials.username}:${credentials.password}`;
       headers.set("authorization", `Basic ${new TextEncoder().encode(text).toBase64()}`);
     }
-    return fetch(`http://${this.address}${path}`, { ...init, headers });
+    return fetch(`${this.#scheme}://${this.address}${path}`, {
+      ...init,
+      headers,
+      ...(this.#client === undefined ? {} : { client: this.#client }),
+    });
   }
 }
 

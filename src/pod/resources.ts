@@ -6,7 +6,7 @@
 import { InternalError } from "../errors/mod.ts";
 import type { JsonObject } from "../model/mod.ts";
 import type { Intent } from "../state/steps.ts";
-import type { ResourceType } from "../state/journal.ts";
+import type { ResourceType, UndoContext } from "../state/journal.ts";
 import type { Namespaces, PinnedNamespace } from "../sys/namespaces.ts";
 
 /** What the resources need from `sys/`. */
@@ -110,7 +110,9 @@ export class PodResources {
       resourceType(SHM, (payload) => textOf(payload, "path"), async (path) => {
         await mounts.unmountTree(path);
       }),
-      resourceType(CGROUP, cgroupOf, ({ path, made }) => {
+      resourceType(CGROUP, cgroupOf, ({ path, made }, { sameBoot }) => {
+        // Ours went with the boot: what has the path now was made by somebody else, who needs it.
+        if (!sameBoot) return Promise.resolve();
         // Pods share parents: the one that made a parent may go before the one that finds it empty.
         for (const group of made) this.#madeCgroups.add(group);
         const above = [...this.#madeCgroups].filter((group) => isAtOrAbove(group, path));
@@ -133,9 +135,9 @@ function isAtOrAbove(group: string, path: string): boolean {
 function resourceType<P>(
   kind: string,
   parse: (payload: JsonObject) => P,
-  undo: (payload: P) => Promise<void>,
+  undo: (payload: P, context: UndoContext) => Promise<void>,
 ): ResourceType<unknown> {
-  return { kind, parse, undo: (payload) => undo(payload as P) };
+  return { kind, parse, undo: (payload, context) => undo(payload as P, context) };
 }
 
 function textOf(payload: JsonObject, key: string): string {

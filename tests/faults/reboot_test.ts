@@ -5,9 +5,12 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { status as Code } from "@grpc/grpc-js";
+import { LinuxContainerResources } from "../../src/proto/mod.ts";
 import { startRegistry } from "../integration/registry.ts";
 import { busyboxImage } from "../integration/test_images.ts";
-import { awaitNoResidue, containerInfo, pictureOf } from "../support/picture.ts";
+import { awaitNoResidue, containerInfo, type Picture, pictureOf } from "../support/picture.ts";
+import type { CriClient } from "../support/cri_client.ts";
 import { podConfig, removePod, runPod } from "../support/pods.ts";
 import { endLeftovers } from "../support/residue.ts";
 import { TestNode } from "../support/test_node.ts";
@@ -104,6 +107,28 @@ async function innocentWithPid(
   };
 }
 
+/** What must not change for a pod and its containers while they are known, whatever happens to them. */
+interface Told {
+  readonly sandboxes: readonly unknown[];
+  readonly containers: readonly unknown[];
+}
+
+async function toldOf(client: CriClient, { sandboxes, containers }: Picture): Promise<Told> {
+  return {
+    sandboxes: await Promise.all(sandboxes.map(async ({ id }) => {
+      const { status } = await client.runtime.podSandboxStatus({ podSandboxId: id });
+      const { state: _, ...rest } = status!;
+      return rest;
+    })),
+    containers: await Promise.all(containers.map(async ({ id }) => {
+      const { status } = await containerInfo(client, id);
+      const { state: _, finishedAt: __, exitCode: ___, reason: ____, message: _____, ...rest } =
+        status;
+      return rest;
+    })),
+  };
+}
+
 Deno.test({
   name:
     "after a reboot pods have ended, their addresses are given back, and nothing recorded is touched",
@@ -116,16 +141,22 @@ Deno.test({
     await using node = await TestNode.make({ insecureRegistries: [registry.address] });
     const calls = await addRecorder(node);
     let before;
+    let told: Told;
     let pids: number[];
     {
       await using server = await node.start();
       const { client } = server;
       await client.images.pullImage({ image: { image } });
       await runPod(client, node, { name: "one", image });
-      await runPod(client, node, { name: "two", image });
+      const two = await runPod(client, node, { name: "two", image });
+      await client.runtime.updateContainerResources({
+        containerId: two.container,
+        linux: LinuxContainerResources.fromPartial({ cpuShares: 77n }),
+      });
       const stopped = await runPod(client, node, { name: "stopped", image });
       await client.runtime.stopPodSandbox({ podSandboxId: stopped.sandbox });
       before = await pictureOf(client);
+      told = await toldOf(client, before);
       pids = before.containers.map(({ pid }) => pid).filter((pid) => pid > 0);
       assert.equal(pids.length, 2);
       await server.kill();
@@ -143,17 +174,29 @@ Deno.test({
     await reboot(node);
     await Deno.writeTextFile(calls, "");
     using innocent = await innocentWithPid(pids);
+    let settled;
     {
       await using server = await node.start({ bootId: "11111111-2222-4333-8444-555555555555" });
       const { client } = server;
       const after = await pictureOf(client);
       assert.deepEqual(after.sandboxes.map(({ id }) => id), before.sandboxes.map(({ id }) => id));
       assert.ok(after.sandboxes.every(({ state }) => state === 1), "every sandbox is not ready");
+      const toldAfter = await toldOf(client, before);
+      assert.deepEqual(toldAfter, told, "all but the state is told as before");
       assert.deepEqual(after.images, before.images);
       for (const { id, pid } of before.containers) {
         const { status } = await containerInfo(client, id);
         assert.equal(status.state, 2, "every container has ended");
-        if (pid > 0) assert.deepEqual([status.exitCode, status.reason], [255, "NodeRestarted"]);
+        if (pid === 0) continue;
+        assert.deepEqual([status.exitCode, status.reason], [255, "NodeRestarted"]);
+        assert.ok(status.finishedAt > status.startedAt && status.startedAt > status.createdAt);
+        const call = { containerId: id };
+        const linux = LinuxContainerResources.fromPartial({ cpuShares: 5n });
+        const code = { code: Code.FAILED_PRECONDITION };
+        await assert.rejects(client.runtime.startContainer(call), code);
+        await assert.rejects(client.runtime.execSync({ ...call, cmd: ["true"] }), code);
+        await assert.rejects(client.runtime.updateContainerResources({ ...call, linux }), code);
+        await client.runtime.stopContainer({ ...call, timeout: 5n });
       }
       await untilLeasesAreFree(node);
       const made = (await callsOf(calls)).filter(({ command }) => command === "DEL");
@@ -168,6 +211,16 @@ Deno.test({
       assert.equal(made.length, ready.length + 1);
       assert.ok(made.every(({ netns }) => netns === ""));
       assert.ok(innocent.lives, "a process with a recorded pid was ended");
+      settled = await pictureOf(client);
+      assert.deepEqual(await toldOf(client, before), told);
+      // A start in the same boot finds everything as the one before left it.
+      await server.kill();
+    }
+    {
+      await using server = await node.start({ bootId: "11111111-2222-4333-8444-555555555555" });
+      const { client } = server;
+      assert.deepEqual(await pictureOf(client), settled);
+      assert.deepEqual(await toldOf(client, before), told);
 
       await runPod(client, node, { name: "new", image });
       const { items } = await client.runtime.listPodSandbox({});

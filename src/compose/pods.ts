@@ -2,7 +2,7 @@
 import type { LiveConfiguration } from "../config/mod.ts";
 import type { Images } from "../image/images.ts";
 import type { Clock } from "../model/mod.ts";
-import { type NodeFacts as SpecNodeFacts, parseDeviceEntry } from "../oci/mod.ts";
+import { parseDeviceEntry } from "../oci/mod.ts";
 import {
   type AbandonableFiles,
   BackgroundMirror,
@@ -57,7 +57,7 @@ export interface PodsOptions {
   readonly snapshots: Snapshots;
   readonly cgroups: PodResourcePorts["cgroups"];
   readonly hostFiles: AbandonableFiles;
-  readonly node: SpecNodeFacts;
+  readonly node: BundleOptions["node"];
   readonly seccomp: BundleOptions["seccomp"];
   /** Removes a tree of ours that may be large. */
   readonly removeLarge: (path: string) => Promise<void>;
@@ -129,7 +129,8 @@ export function openPods(
     processes: machine.processes,
     processWatcher: machine.processWatcher,
     findProgram: () => requirePidHolder(searchPath()),
-    node: options.node,
+    // A holder has no mounts of a request.
+    node: { ...options.node, recursiveReadOnlyMounts: false },
     seccomp: (handler) => options.seccomp.runtimeDefault(handler),
     log,
   });
@@ -174,6 +175,10 @@ export function openPods(
         rootfs: rootfsFiles(machine.kernel),
         devices,
         node: options.node,
+        recursiveReadOnlyMounts: (name) =>
+          runtime.handlers().some((handler) =>
+            handler.name === name && handler.recursiveReadOnlyMounts
+          ),
         defaults: defaultsOf,
         additionalDevices,
         allowedDevices: configuration.runtime.allowed_devices,

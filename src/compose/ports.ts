@@ -77,11 +77,10 @@ export function timeZoneFile(zone: string): BundleOptions["timeZone"] {
   };
 }
 
-/** What the specifications need to know of the node. */
+/** What the specifications need to know of the node; the rest is each handler's. */
 export function specNodeFacts(
   facts: NodeFacts,
-  recursiveReadOnlyMounts: boolean,
-): SpecNodeFacts {
+): Omit<SpecNodeFacts, "recursiveReadOnlyMounts"> {
   const { hierarchies, mode } = facts.cgroups;
   const controllers = new Set(hierarchies.flatMap((hierarchy) => hierarchy.controllers));
   return {
@@ -98,7 +97,6 @@ export function specNodeFacts(
       ),
     pidsController: controllers.has("pids"),
     swapAccounting: hasSwapAccounting(facts),
-    recursiveReadOnlyMounts,
     architecture: Deno.build.arch === "aarch64" ? "arm64" : "amd64",
   };
 }

@@ -129,10 +129,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       snapshots,
       cgroups: podCgroups(cgroups),
       hostFiles: hostFiles(machine.kernel, machine.runner, POD_DEADLINES.hostPathsMs),
-      node: specNodeFacts(
-        facts,
-        runtime.handlers().some((handler) => handler.isDefault && handler.recursiveReadOnlyMounts),
-      ),
+      node: specNodeFacts(facts),
       removeLarge,
       seccomp,
       clock,

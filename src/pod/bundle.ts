@@ -93,7 +93,9 @@ export interface BundleOptions {
   readonly layout: PodLayout;
   readonly rootfs: RootfsFiles;
   readonly devices: HostDevices;
-  readonly node: NodeFacts;
+  readonly node: Omit<NodeFacts, "recursiveReadOnlyMounts">;
+  /** True if a handler can make a mount read-only with all below it. */
+  readonly recursiveReadOnlyMounts: (handler: string) => boolean;
   readonly defaults: (handler: string) => SpecDefaults;
   /** `additional_devices`: for every container. */
   readonly additionalDevices: readonly DeviceEntry[];
@@ -258,7 +260,7 @@ export class Bundles implements BundleWriter {
     readonly volumes: readonly BoundVolume[];
     readonly seccomp: SpecInputs["seccomp"];
   }): SpecInputs {
-    const { layout, devices, node } = this.#options;
+    const { layout, devices, node, recursiveReadOnlyMounts } = this.#options;
     const defaults = this.#options.defaults(creation.sandbox.handler);
     const { record, sandbox, image } = creation;
     const { net, ipc, uts } = sandbox.namespaces;
@@ -290,7 +292,7 @@ export class Bundles implements BundleWriter {
       hostDevices: privileged ? devices.all() : [],
       namespaces: { net, ipc, uts, pid: specNamespace(creation.pidNamespace) },
       cgroupPath: record.place.cgroupPath,
-      node,
+      node: { ...node, recursiveReadOnlyMounts: recursiveReadOnlyMounts(sandbox.handler) },
       defaults,
       seccomp,
       record: {

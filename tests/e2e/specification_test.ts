@@ -6,11 +6,21 @@
  */
 import assert from "node:assert/strict";
 import { busyboxImage, busyboxLayer } from "../integration/test_images.ts";
+import { createLinuxKernel } from "../../src/sys/mod.ts";
 import type { TestNode } from "../support/test_node.ts";
 import { eventually, onWorkbench, refused } from "../support/workbench.ts";
 
 const test = onWorkbench({
   images: {
+    groups: () =>
+      busyboxImage({
+        layers: [[
+          ...busyboxLayer().filter(({ path }) => !["etc/passwd", "etc/group"].includes(path)),
+          { path: "etc/passwd", content: "root:x:0:0::/:/bin/sh\napp:x:1000:1000::/:/bin/sh\n" },
+          { path: "etc/group", content: "root:x:0:\napp:x:1000:\nstaff:x:50:app,root\n" },
+        ]],
+        config: { Cmd: ["/bin/sh"], Env: ["PATH=/bin"], User: "app" },
+      }),
     volumes: () =>
       busyboxImage({
         layers: [[...busyboxLayer(), { path: "data/" }, {
@@ -172,6 +182,72 @@ test("host paths are followed through links, and made as a directory where they 
   });
   assert.equal(seen, "content\ncontent\n755 directory");
   assert.ok(Deno.statSync(`${host.path}/no/such`).isDirectory);
+});
+
+test("a recursively read-only mount is read-only in what is mounted below it, a read-only one is not", async (bench) => {
+  using host = hostDirectory();
+  const below = `${host.path}/below`;
+  Deno.mkdirSync(below);
+  await run("mount", "-t", "tmpfs", "none", below);
+  using _ = { [Symbol.dispose]: () => createLinuxKernel().umount2(below, 0) };
+  const mounts = [false, true].map((recursiveReadOnly) => ({
+    hostPath: host.path,
+    containerPath: recursiveReadOnly ? "/recursive" : "/flat",
+    readonly: true,
+    recursiveReadOnly,
+  }));
+  const container = await bench.pod({ container: { mounts } });
+  for (const path of ["/flat/x", "/recursive/x", "/recursive/below/x"]) {
+    assert.match((await container.exec(`touch ${path}`)).stderr, /Read-only file system/, path);
+  }
+  await container.sh("touch /flat/below/x");
+  const handlers = (await bench.runtime.status({})).runtimeHandlers;
+  assert.ok(handlers.every(({ features }) => features?.recursiveReadOnlyMounts));
+});
+
+async function run(program: string, ...args: string[]): Promise<void> {
+  const { success, stderr } = await new Deno.Command(program, { args }).output();
+  assert.ok(success, new TextDecoder().decode(stderr));
+}
+
+/** Groups of the process by the request's and the image's users and groups; `app` is 1000:1000, and in `staff`. */
+test("groups are the request's, with policy Merge those of the image's group file as well (CVE-2022-2995, CVE-2023-25173)", async (bench) => {
+  const [merge, strict] = [0, 1] as const;
+  const id = (value: bigint) => ({ value });
+  const cases: [object, string][] = [
+    [{}, "1000 1000 50 1000"],
+    [{ supplementalGroupsPolicy: strict }, "1000 1000 1000"],
+    [{ supplementalGroups: [2000n, 50n] }, "1000 1000 50 1000 2000"],
+    [{ supplementalGroups: [2000n], supplementalGroupsPolicy: strict }, "1000 1000 1000 2000"],
+    [{ runAsUser: id(1000n), runAsGroup: id(3000n) }, "1000 3000 50 3000"],
+    [
+      { runAsUsername: "app", runAsGroup: id(3000n), supplementalGroupsPolicy: strict },
+      "1000 3000 3000",
+    ],
+    [{ runAsUser: id(0n) }, "0 0 0 50"],
+    [{ runAsUser: id(0n), supplementalGroupsPolicy: strict }, "0 0 0"],
+    // fsGroup of a pod arrives as one more group.
+    [
+      { runAsUser: id(7777n), supplementalGroups: [4000n], supplementalGroupsPolicy: merge },
+      "7777 0 0 4000",
+    ],
+    [{ runAsUser: id(7777n), runAsGroup: id(7778n) }, "7777 7778 7778"],
+  ];
+  const sandbox = await bench.sandbox();
+  for (const [index, [securityContext, expected]] of cases.entries()) {
+    const container = await bench.created(sandbox, {
+      image: "groups",
+      script: "sed -n 's/^[UG]id:\t\\([0-9]*\\).*/\\1/p; s/^Groups:\t//p' /proc/self/status",
+      container: { metadata: { name: `c${index}` }, linux: { securityContext } },
+    });
+    await bench.runtime.startContainer({ containerId: container.id });
+    const status = await container.ended();
+    const text = (await container.log()).map(({ text }) => text.trim()).join(" ");
+    assert.equal(text, expected, JSON.stringify(Object.entries(securityContext).map(String)));
+    const { uid, gid, supplementalGroups = [] } = status.user?.linux ?? {};
+    const told = [...supplementalGroups].sort((a, b) => Number(a - b));
+    assert.equal([uid, gid, ...told].join(" "), expected, "the status tells the same");
+  }
 });
 
 test("volumes of an image are empty folders of the container's own, its user's, and go with it", async (bench) => {

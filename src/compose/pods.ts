@@ -57,6 +57,7 @@ export interface PodsOptions {
   readonly snapshots: Snapshots;
   readonly cgroups: PodResourcePorts["cgroups"];
   readonly hostFiles: AbandonableFiles;
+  readonly defaultMounts: BundleOptions["defaultMounts"];
   readonly node: BundleOptions["node"];
   readonly seccomp: BundleOptions["seccomp"];
   /** Removes a tree of ours that may be large. */
@@ -186,6 +187,7 @@ export function openPods(
         seccomp: options.seccomp,
         imageVolumes: configuration.image.image_volumes as ImageVolumes,
         timeZone: timeZoneFile(configuration.runtime.timezone),
+        defaultMounts: options.defaultMounts,
         log,
       }),
       logs: new ContainerLogs(layout),

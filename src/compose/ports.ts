@@ -1,10 +1,13 @@
 /** Small ports of `pod/` over what `sys/` offers. @module */
 import { DeadlineExceededError, FailedPreconditionError, shown } from "../errors/mod.ts";
 import type { NodeFacts as SpecNodeFacts } from "../oci/mod.ts";
+import type { Logger } from "../telemetry/mod.ts";
+import { parseDefaultMounts } from "../pod/mod.ts";
 import type { AbandonableFiles, BundleOptions, PodResourcePorts } from "../pod/mod.ts";
 import {
   type Cgroups,
   ForeignPaths,
+  type ForeignPathsOptions,
   type Kernel,
   type NodeFacts,
   type ProcessRunner,
@@ -48,6 +51,64 @@ export function hostFiles(
     realPath: async (path, signal) => (await unless(signal, path, paths.stat(path)))?.realPath,
     makeDirectory: (path, signal) => unless(signal, path, paths.makeDirectory(path)),
   };
+}
+
+/** Where `mounts.conf` lies if the key names no other; the first that is there counts. */
+const MOUNTS_FILES = ["/etc/containers/mounts.conf", "/usr/share/containers/mounts.conf"];
+const MOUNTS_FILE_LIMIT_BYTES = 64 * 1024;
+
+/**
+ * `default_mounts_file`, read once. Each container gets copies, so that what it writes there, and what
+ * is mounted below, is its own.
+ *
+ * @throws {InvalidArgumentError} a line of the file is no mount
+ * @throws {FailedPreconditionError} the file that is configured is not there, or none of its size
+ */
+export async function defaultMounts(
+  configured: string,
+  { log, ...options }: ForeignPathsOptions & { readonly log: Logger },
+): Promise<BundleOptions["defaultMounts"]> {
+  const files = configured === "" ? await presentFiles(MOUNTS_FILES) : [configured];
+  const path = files[0];
+  if (path === undefined) return () => Promise.resolve([]);
+  const mounts = parseDefaultMounts(await readConfigured(path), path);
+  const paths = new ForeignPaths(options);
+  return async (folder) => {
+    if (mounts.length > 0) await Deno.mkdir(folder, { mode: 0o700 });
+    const copies = mounts.map(async ({ source, destination }, index) => {
+      const hostPath = `${folder}/${index}`;
+      if (await paths.copy(source, hostPath)) return [{ containerPath: destination, hostPath }];
+      log.warn(`Default mount ${source} of ${path} is left out: there is nothing`, {
+        path: source,
+      });
+      return [];
+    });
+    return (await Promise.all(copies)).flat();
+  };
+}
+
+async function presentFiles(paths: readonly string[]): Promise<string[]> {
+  const present = await Promise.all(
+    paths.map((path) => Deno.stat(path).then(({ isFile }) => isFile, () => false)),
+  );
+  return paths.filter((_, index) => present[index]);
+}
+
+async function readConfigured(path: string): Promise<string> {
+  const { size, isFile } = await Deno.stat(path).catch((cause) => {
+    throw new FailedPreconditionError(`default_mounts_file ${shown(path)} cannot be read`, {
+      path,
+      field: "runtime.default_mounts_file",
+      cause,
+    });
+  });
+  if (!isFile || size > MOUNTS_FILE_LIMIT_BYTES) {
+    throw new FailedPreconditionError(`${shown(path)} is no file of mounts`, {
+      path,
+      field: "runtime.default_mounts_file",
+    });
+  }
+  return await Deno.readTextFile(path);
 }
 
 const ZONES = "/usr/share/zoneinfo";

@@ -28,7 +28,7 @@ import { openNetwork } from "./network.ts";
 import { openMachine } from "./node.ts";
 import { serverPaths } from "./paths.ts";
 import { openPods, openRegistry } from "./pods.ts";
-import { hostFiles, podCgroups, specNodeFacts } from "./ports.ts";
+import { defaultMounts, hostFiles, podCgroups, specNodeFacts } from "./ports.ts";
 import { openRecord, rebuildPods, type ServerRecord } from "./record.ts";
 import { runtimeOptions } from "./runtime_options.ts";
 import { LiveSeccompProfiles } from "./seccomp_profiles.ts";
@@ -128,6 +128,12 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       images,
       snapshots,
       cgroups: podCgroups(cgroups),
+      defaultMounts: await defaultMounts(configuration.runtime.default_mounts_file, {
+        kernel: machine.kernel,
+        runner: machine.runner,
+        timeoutMs: POD_DEADLINES.hostPathsMs,
+        log,
+      }),
       hostFiles: hostFiles(machine.kernel, machine.runner, POD_DEADLINES.hostPathsMs),
       node: specNodeFacts(facts),
       removeLarge,

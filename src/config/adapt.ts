@@ -332,14 +332,16 @@ async function filesThatWouldApply(
   node: NodeFacts,
 ): Promise<Notice[]> {
   const notices: Notice[] = [];
-  for (const key of ["seccomp_profile", "privileged_seccomp_profile"] as const) {
-    const profile = runtime[key];
-    if (profile === "" || await isListed(profile, node)) continue;
-    // CRI-O falls back to another profile, which then is not the one that was chosen.
+  // CRI-O falls back to another seccomp profile, which then is not the one that was chosen.
+  for (
+    const key of ["seccomp_profile", "privileged_seccomp_profile", "default_mounts_file"] as const
+  ) {
+    const path = runtime[key];
+    if (path === "" || await isListed(path, node)) continue;
     notices.push({
       level: "error",
       key: `runtime.${key}`,
-      message: `runtime.${key}: there is no file ${shown(profile)}`,
+      message: `runtime.${key}: there is no file ${shown(path)}`,
     });
   }
   const zone = runtime.timezone;

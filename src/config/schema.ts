@@ -487,14 +487,14 @@ export const RUNTIME = {
     env: ["CONTAINER_HOOKS_DIR"],
     reload: "watched",
   })),
-  default_mounts_file: later(text({
+  default_mounts_file: text({
     default: "",
-    meaning: "File that lists mounts of every container.",
-    allowed: "absolute path; empty for /etc/containers/mounts.conf",
+    meaning: "File that lists files and directories of which every container gets a copy.",
+    allowed: "absolute path; empty for mounts.conf in /etc/containers or /usr/share/containers",
     check: absoluteOrEmpty,
     flags: ["default-mounts-file"],
     env: ["CONTAINER_DEFAULT_MOUNTS_FILE"],
-  })),
+  }),
   pids_limit: integer({
     default: -1,
     meaning: "Most processes of a container; -1 for no limit.",

@@ -29,7 +29,8 @@ export function buildMounts(inputs: SpecInputs): BuiltMounts {
       (OURS_ALONE.has(destination) && isAtOrBelow(destination, path))
     )
   );
-  const mounts = [...remaining, ...inputs.volumes.map(volumeMount), ...requested]
+  const volumes = inputs.volumes.filter(({ containerPath }) => !hidden.includes(containerPath));
+  const mounts = [...remaining, ...volumes.map(volumeMount), ...requested]
     .map((mount, index) => ({ mount, index, depth: depthOf(mount.destination) }))
     .sort((a, b) => a.depth - b.depth || a.index - b.index)
     .map(({ mount }) => mount);

@@ -26,7 +26,10 @@ export interface SpecInputs {
   readonly files: SpecFiles;
   /** One for each mount of the request, in its order. */
   readonly mounts: readonly ResolvedMount[];
-  /** Directories for the volumes that the image declares; see `image_volumes.ts`. */
+  /**
+   * Files and directories of the container's own: copies for the node's default mounts, and folders for
+   * the volumes that the image declares (`image_volumes.ts`).
+   */
   readonly volumes: readonly BoundVolume[];
   /** One for each device of the request; directories already expanded. */
   readonly devices: readonly ResolvedDevice[];
@@ -67,7 +70,7 @@ export interface SpecFiles {
   readonly containerenv?: string;
 }
 
-/** A directory of the host that a volume of the image gets. */
+/** A file or directory that was made for one container. */
 export interface BoundVolume {
   /** Absolute and clean. */
   readonly containerPath: string;

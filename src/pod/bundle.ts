@@ -107,6 +107,8 @@ export interface BundleOptions {
   readonly imageVolumes: ImageVolumes;
   /** Content for /etc/localtime, undefined to leave the image's own. */
   readonly timeZone: () => Promise<Uint8Array | undefined>;
+  /** Copies the node's default mounts into a folder that does not exist yet. */
+  readonly defaultMounts: (folder: string) => Promise<readonly BoundVolume[]>;
   readonly log: Logger;
 }
 
@@ -141,7 +143,10 @@ export class Bundles implements BundleWriter {
     const security = record.config.linux?.securityContext;
     const user = resolveUser(userRequest(security), image.config.user, passwd, group);
     // Before the working directory, which is often a volume, too, and belongs to the user then.
-    const volumes = await this.#volumes(creation, user);
+    const volumes = [
+      ...await this.#options.defaultMounts(`${record.place.bundle}/mounts`),
+      ...await this.#volumes(creation, user),
+    ];
     const workingDir = workingDirectory(record.config, image.config);
     const field = record.config.workingDir === "" ? "image.working_dir" : "config.working_dir";
     refuseOpenFiles(

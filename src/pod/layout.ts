@@ -6,7 +6,7 @@
  * <root>/pods/<id>/         record.json                     survives a reboot
  * <root>/containers/<id>/   record.json, volumes/           survives a reboot
  * <runroot>/pods/<id>/      hostname, hosts, resolv.conf, shm/, pid-holder/
- * <runroot>/containers/<id>/  the bundle: config.json, pidfile, ctl, oom, passwd, group, localtime, containerenv
+ * <runroot>/containers/<id>/  the bundle: config.json, pidfile, ctl, oom, passwd, group, localtime, containerenv, mounts/
  * <namespaces>/{net,ipc,uts,pid}ns/<id>                     pinned namespaces
  * ```
  *

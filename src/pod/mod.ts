@@ -6,6 +6,7 @@ export { ContainerStopper } from "./container_stop.ts";
 export { ContainerUpdater } from "./container_update.ts";
 export { Containers } from "./containers.ts";
 export type { ContainersOptions } from "./containers.ts";
+export { type DefaultMount, parseDefaultMounts } from "./default_mounts.ts";
 export { POD_DEADLINES } from "./deadlines.ts";
 export type { PodDeadlines } from "./deadlines.ts";
 export { ExitTracker } from "./exits.ts";

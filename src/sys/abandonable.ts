@@ -91,6 +91,18 @@ export class ForeignPaths {
     }
   }
 
+  /**
+   * Copies a file or a directory, links followed, owner root, to a path that does not exist. False if
+   * there is nothing to copy.
+   *
+   * @throws as {@link stat}
+   */
+  async copy(path: string, destination: string): Promise<boolean> {
+    if (await this.stat(path) === undefined) return false;
+    const args = ["--recursive", "--dereference", "--preserve=mode", "--", path, destination];
+    return await this.#ask(path, "/bin/cp", args) !== undefined;
+  }
+
   #cachedDirectory(path: string): boolean {
     const known = this.#cached(path);
     return known !== "ask" && known?.type === "directory";

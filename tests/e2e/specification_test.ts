@@ -43,12 +43,21 @@ const test = onWorkbench({
       const profile = { defaultAction: "SCMP_ACT_ALLOW", syscalls: [rule] };
       await Deno.writeTextFile(`${node.directory}/${name}.json`, JSON.stringify(profile));
     }
+    await Deno.mkdir(`${node.directory}/secrets/deep`, { recursive: true });
+    await Deno.writeTextFile(`${node.directory}/secrets/deep/key`, "of the node\n");
+    await Deno.symlink("deep/key", `${node.directory}/secrets/link`);
+    await Deno.writeTextFile(
+      `${node.directory}/mounts.conf`,
+      `# comment\n${node.directory}/secrets:/run/secrets\n/no/such/thing:/x\n` +
+        `${node.directory}/secrets/deep/key:/etc/node-key\n`,
+    );
     await configure(node, {
       "sauropod.runtime": [
         'timezone = "Asia/Tokyo"',
         'additional_devices = ["/dev/null:/dev/extra:rw"]',
         'allowed_devices = ["/dev/full"]',
         "device_ownership_from_security_context = true",
+        `default_mounts_file = "${node.directory}/mounts.conf"`,
         `seccomp_profile = "${node.directory}/common.json"`,
         `privileged_seccomp_profile = "${node.directory}/privileged.json"`,
       ],
@@ -361,6 +370,24 @@ test("a device belongs to the user of the security context, as far as it states 
     container: { devices, linux: { securityContext: { runAsUser: { value: 1000n } } } },
   });
   assert.equal(seen, "1000:0");
+});
+
+test("every container has copies of the node's default mounts, and may write to them", async (bench) => {
+  using host = hostDirectory();
+  const mounts = [
+    { hostPath: host.path, containerPath: "/run/secrets/kubernetes.io/serviceaccount" },
+  ];
+  const one = await bench.pod({ container: { mounts } });
+  assert.equal(
+    await one.sh(
+      "cat /run/secrets/deep/key /run/secrets/link /etc/node-key; ls -d /x 2>&1 || true",
+    ),
+    "of the node\nof the node\nof the node\nls: /x: No such file or directory",
+  );
+  await one.sh("echo changed > /run/secrets/deep/key");
+  const two = await bench.pod();
+  assert.equal(await two.sh("cat /run/secrets/deep/key"), "of the node");
+  assert.deepEqual([...Deno.readDirSync(host.path)], []);
 });
 
 test("seccomp: the handler's profile, the node's, one by its path, that of the privileged, none", async (bench) => {

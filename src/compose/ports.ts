@@ -158,8 +158,30 @@ export function specNodeFacts(
       ),
     pidsController: controllers.has("pids"),
     swapAccounting: hasSwapAccounting(facts),
+    thermalThrottlePaths: thermalThrottlePaths("/sys/devices/system/cpu"),
     architecture: Deno.build.arch === "aarch64" ? "arm64" : "amd64",
   };
+}
+
+/** Of the processors below a directory such as /sys/devices/system/cpu: they tell about other pods' work. */
+export function thermalThrottlePaths(directory: string): string[] {
+  try {
+    return [...Deno.readDirSync(directory)]
+      .filter(({ name }) => /^cpu[0-9]+$/.test(name))
+      .map(({ name }) => `${directory}/${name}/thermal_throttle`)
+      .filter((path) => existsSync(path))
+      .sort();
+  } catch {
+    return []; // a kernel without /sys has nothing to hide there
+  }
+}
+
+function existsSync(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch {
+    return false;
+  }
 }
 
 function ownOomScoreAdj(): number {

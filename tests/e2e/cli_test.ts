@@ -35,6 +35,7 @@ Deno.test("version, check and config need no server", async (t) => {
   await t.step("check", async () => {
     const table = await ok(node, "check", "--config", node.configPath);
     assert.match(table, /^ok +overlay/m);
+    assert.match(table, /^ok +shared PID namespaces +held by \S*catatonit$/m);
     assert.match(table, /This node can run pods\.\n$/);
     const report = JSON.parse(await ok(node, "check", "--config", node.configPath, "-o", "json"));
     assert.equal(report.ready, true);

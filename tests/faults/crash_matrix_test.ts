@@ -1,8 +1,8 @@
 /**
  * kill -9 at every gate of every operation, and a start that finds the node whole again.
  *
- * The gates are not listed here: one life of a pod is run with the trace on, and whatever gates it passes
- * make the matrix. A pod beside it runs all the time and must not notice.
+ * The gates are not listed here: each kind of life of a pod is run with the trace on, and whatever gates
+ * it passes make the matrix. A pod beside it runs all the time and must not notice.
  *
  * @module
  */
@@ -13,7 +13,10 @@ import { startRegistry, type TestRegistry } from "../integration/registry.ts";
 import { PodSandboxConfig } from "../../src/proto/mod.ts";
 import type { CriClient } from "../support/cri_client.ts";
 import { containerConfig, podConfig, removePod, runPod } from "../support/pods.ts";
+import { NamespaceMode } from "../../src/proto/mod.ts";
 import { type RunningServer, TestNode } from "../support/test_node.ts";
+
+type Life = (client: CriClient, node: TestNode, image: string) => Promise<void>;
 
 /** The whole life of a pod and of its image; every operation that makes or removes something. */
 async function life(client: CriClient, node: TestNode, image: string): Promise<void> {
@@ -34,6 +37,35 @@ async function life(client: CriClient, node: TestNode, image: string): Promise<v
   await client.runtime.updateContainerResources({ containerId, linux }, timeout);
   await client.runtime.stopContainer({ containerId, timeout: 5n }, timeout);
   await client.runtime.removeContainer({ containerId }, timeout);
+  await client.runtime.stopPodSandbox({ podSandboxId }, timeout);
+  await client.runtime.removePodSandbox({ podSandboxId }, timeout);
+  await client.images.removeImage({ image: { image } }, timeout);
+}
+
+/** A life with what PID namespaces add: the pod's, and one that a second container joins. */
+async function sharedLife(client: CriClient, node: TestNode, image: string): Promise<void> {
+  const timeout = { timeoutMs: 60_000 };
+  const inNamespace = (pid: NamespaceMode, targetId = "") => ({
+    securityContext: { namespaceOptions: { pid, targetId } },
+  });
+  await client.images.pullImage({ image: { image } }, timeout);
+  const plain = podConfig(node, { name: "matrix" });
+  const config = {
+    ...plain,
+    linux: { cgroupParent: plain.linux?.cgroupParent ?? "", ...inNamespace(NamespaceMode.POD) },
+  };
+  const { podSandboxId } = await client.runtime.runPodSandbox({ config }, timeout);
+  const started = async (name: string, linux: ReturnType<typeof inNamespace>) => {
+    const { containerId } = await client.runtime.createContainer({
+      podSandboxId,
+      config: { ...containerConfig({ name, image }), linux },
+      sandboxConfig: config,
+    }, timeout);
+    await client.runtime.startContainer({ containerId }, timeout);
+    return containerId;
+  };
+  const target = await started("main", inNamespace(NamespaceMode.CONTAINER));
+  await started("debug", inNamespace(NamespaceMode.TARGET, target));
   await client.runtime.stopPodSandbox({ podSandboxId }, timeout);
   await client.runtime.removePodSandbox({ podSandboxId }, timeout);
   await client.images.removeImage({ image: { image } }, timeout);
@@ -122,15 +154,15 @@ class Matrix implements AsyncDisposable {
   }
 
   /** Every gate that a whole life passes, in order, once. */
-  async gates(): Promise<string[]> {
-    const trace = `${this.node.directory}/gates`;
+  async gates(life: Life): Promise<string[]> {
+    const trace = `${this.node.directory}/gates-${life.name}`;
     await using server = await this.node.start({ faultGate: `trace:${trace}` });
     await life(server.client, this.node, this.image);
     return [...new Set((await Deno.readTextFile(trace)).split("\n").filter((gate) => gate !== ""))];
   }
 
   /** Kills the server at a gate, starts it again, and looks. */
-  async killAt(gate: string): Promise<void> {
+  async killAt(gate: string, life: Life): Promise<void> {
     {
       await using server = await this.node.launch({ faultGate: `kill:${gate}` });
       await life(server.client, this.node, this.image).then(
@@ -143,13 +175,13 @@ class Matrix implements AsyncDisposable {
     const { client } = server;
     await assertWhole(client);
     assert.equal(await bystanderPid(client, this.bystander.container), this.bystander.pid);
-    await this.#repeat(client);
+    await this.#repeat(client, life);
     await sweep(client, this.bystander.sandbox, this.image);
     assert.deepEqual(await this.#newResidue(), []);
   }
 
   /** The client tries again what it was answered no more, then takes everything away. */
-  async #repeat(client: CriClient): Promise<void> {
+  async #repeat(client: CriClient, life: Life): Promise<void> {
     const { items } = await client.runtime.listPodSandbox({});
     // A pod that survived in some other state than ready is taken away first, as the kubelet does.
     for (const { id, state } of items) {
@@ -194,13 +226,20 @@ Deno.test({
   sanitizeOps: false,
   async fn(t) {
     await using matrix = await Matrix.make();
-    const gates = await matrix.gates();
+    const gates = await matrix.gates(life);
     assert.ok(gates.length > 40, `only ${gates.length} gates were passed`);
-    console.log(`${gates.length} gates`);
+    const more = (await matrix.gates(sharedLife)).filter((gate) => !gates.includes(gate));
+    for (const kind of ["pid-holder", "pid-namespace", "undo-pid-namespace-holder"]) {
+      assert.ok(more.some((gate) => gate.includes(`.${kind}.`)), `no gate of ${kind} was passed`);
+    }
+    console.log(`${gates.length} gates, ${more.length} more with shared PID namespaces`);
     // To look at a few of them: FAULT_GATES='^create-container' scripts/test faults
     const wanted = new RegExp(Deno.env.get("FAULT_GATES") ?? "");
     for (const gate of gates.filter((gate) => wanted.test(gate))) {
-      await t.step(gate, () => matrix.killAt(gate));
+      await t.step(gate, () => matrix.killAt(gate, life));
+    }
+    for (const gate of more.filter((gate) => wanted.test(gate))) {
+      await t.step(gate, () => matrix.killAt(gate, sharedLife));
     }
   },
 });

@@ -1,5 +1,6 @@
 /** What is measured, one function a section. Each leaves its peers without pods. @module */
 import { createLinuxKernel, ProcTable } from "../src/sys/mod.ts";
+import { NamespaceMode } from "../src/proto/mod.ts";
 import { PodState } from "../src/state/mod.ts";
 import { Figures } from "./figures.ts";
 import type { BenchImages } from "./images.ts";
@@ -9,6 +10,7 @@ import {
   atOnce,
   containerConfig,
   createContainer,
+  type PidMode,
   podConfig,
   removePods,
   runSandbox,
@@ -30,7 +32,8 @@ export interface BenchContext {
 export type Section = (context: BenchContext) => Promise<void>;
 
 export const SECTIONS: Readonly<Record<string, Section>> = {
-  calls: lifeCycle,
+  calls: (context) => lifeCycle(context, NamespaceMode.CONTAINER),
+  "calls-pid-pod": (context) => lifeCycle(context, NamespaceMode.POD),
   pulls: smallPulls,
   "large-pull": largePulls,
   load: underLoad,
@@ -40,32 +43,46 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
 };
 
 /** One pod after the other, the peers taking turns. */
-async function lifeCycle(context: BenchContext): Promise<void> {
+async function lifeCycle(context: BenchContext, pid: PidMode): Promise<void> {
   const { peers, calls } = context;
   // The first pod pays for what all others find warm.
-  for (const peer of peers) await onePod({ ...context, figures: new Figures() }, peer);
+  for (const peer of peers) await onePod({ ...context, figures: new Figures() }, peer, pid);
   for (const round of roundsOf(context)) {
-    context.say(`calls, round ${round}`);
+    context.say(`calls${inMode(pid)}, round ${round}`);
     for (let call = 0; call < calls; call++) {
-      for (const peer of inTurns(peers, call)) await onePod(context, peer);
+      for (const peer of inTurns(peers, call)) await onePod(context, peer, pid);
     }
   }
 }
 
-async function onePod({ figures, images, signal }: BenchContext, peer: Peer): Promise<void> {
+/** Rows of one mode are compared with those of the same mode. */
+function inMode(pid: PidMode): string {
+  return pid === NamespaceMode.POD ? ", PID namespace of the pod" : "";
+}
+
+async function onePod(
+  { figures, images, signal }: BenchContext,
+  peer: Peer,
+  pid: PidMode,
+): Promise<void> {
   signal.throwIfAborted();
   const { runtime, images: imageCalls } = peer.client;
-  const time = <T>(row: string, work: () => Promise<T>) => figures.time(row, peer.name, work);
-  const config = podConfig(peer);
+  const time = <T>(row: string, work: () => Promise<T>) =>
+    figures.time(`${row}${inMode(pid)}`, peer.name, work);
+  const config = podConfig(peer, pid);
   const pod = await time("RunPodSandbox", () => runSandbox(peer, config));
   const podSandboxId = pod.sandbox;
   const began = performance.now();
   const containerId = await time(
     "CreateContainer",
-    () => createContainer(peer, pod, containerConfig(images.shell)),
+    () => createContainer(peer, pod, containerConfig(images.shell, { pid })),
   );
   await time("StartContainer", () => runtime.startContainer({ containerId }));
-  figures.add("CreateContainer + StartContainer", peer.name, performance.now() - began);
+  figures.add(
+    `CreateContainer + StartContainer${inMode(pid)}`,
+    peer.name,
+    performance.now() - began,
+  );
   await time("ExecSync", () => runtime.execSync({ containerId, cmd: ["/bin/true"], timeout: 10n }));
   await time("ContainerStatus", () => runtime.containerStatus({ containerId }));
   await time("PodSandboxStatus", () => runtime.podSandboxStatus({ podSandboxId }));

@@ -1,14 +1,16 @@
-/** Pods and containers as the kubelet asks for them, one PID namespace per container. @module */
+/** Pods and containers as the kubelet asks for them. @module */
 import { ContainerConfig, NamespaceMode, PodSandboxConfig } from "../src/proto/mod.ts";
 import { SecurityProfile_ProfileType } from "../src/proto/mod.ts";
 import type { Peer } from "./peer.ts";
 
 const LABEL = { "sauropod.bench": String(Deno.pid) };
-const NAMESPACES = {
-  network: NamespaceMode.POD,
-  pid: NamespaceMode.CONTAINER,
-  ipc: NamespaceMode.POD,
-};
+/** Whose PID namespace: each container's own, as the kubelet asks, or one of the pod's. */
+export type PidMode = NamespaceMode.CONTAINER | NamespaceMode.POD;
+
+function namespaces(pid: PidMode) {
+  return { network: NamespaceMode.POD, pid, ipc: NamespaceMode.POD };
+}
+
 /** The kubelet's default. */
 const SECCOMP = { profileType: SecurityProfile_ProfileType.Unconfined };
 
@@ -22,7 +24,10 @@ export interface RunningPod {
   readonly config: PodSandboxConfig;
 }
 
-export function podConfig(peer: Peer): PodSandboxConfig {
+export function podConfig(
+  peer: Peer,
+  pid: PidMode = NamespaceMode.CONTAINER,
+): PodSandboxConfig {
   const name = `bench-${serial++}`;
   return PodSandboxConfig.fromPartial({
     metadata: { name, namespace: "bench", uid: `uid-${name}`, attempt: 0 },
@@ -31,14 +36,18 @@ export function podConfig(peer: Peer): PodSandboxConfig {
     labels: LABEL,
     linux: {
       cgroupParent: `${peer.cgroupParent}/${name}`,
-      securityContext: { namespaceOptions: NAMESPACES, seccomp: SECCOMP },
+      securityContext: { namespaceOptions: namespaces(pid), seccomp: SECCOMP },
     },
   });
 }
 
 export function containerConfig(
   image: string,
-  { name = "main", script = WAITING }: { readonly name?: string; readonly script?: string } = {},
+  { name = "main", script = WAITING, pid = NamespaceMode.CONTAINER }: {
+    readonly name?: string;
+    readonly script?: string;
+    readonly pid?: PidMode;
+  } = {},
 ): ContainerConfig {
   return ContainerConfig.fromPartial({
     metadata: { name, attempt: 0 },
@@ -46,7 +55,7 @@ export function containerConfig(
     command: ["/bin/sh", "-c", script],
     logPath: `${name}_0.log`,
     labels: LABEL,
-    linux: { securityContext: { namespaceOptions: NAMESPACES, seccomp: SECCOMP } },
+    linux: { securityContext: { namespaceOptions: namespaces(pid), seccomp: SECCOMP } },
   });
 }
 

@@ -57,6 +57,7 @@ export function containerRecord(
     bootId: "boot",
     imageId: parseImageId("a".repeat(64)),
     imageRef: "example.org/image@sha256:0",
+    imageName: "example.org/image:1",
     place: {
       id,
       bundle: `/run/${id}`,

@@ -64,6 +64,8 @@ export interface ContainerRecord {
   readonly imageId: ImageId;
   /** First repository digest of the image, or its id: the CRI's `image_ref`. */
   readonly imageRef: string;
+  /** What people know the image by. */
+  readonly imageName: string;
   readonly place: ContainerPlace;
   /** Number of the signal that asks it to end. */
   readonly stopSignal: number;
@@ -138,6 +140,7 @@ export function containerToJson(record: ContainerRecord): JsonObject {
     bootId: record.bootId,
     imageId: record.imageId,
     imageRef: record.imageRef,
+    imageName: record.imageName,
     place: { ...record.place },
     stopSignal: record.stopSignal,
     user: { ...record.user },
@@ -159,6 +162,8 @@ export function containerFromJson(json: JsonObject): ContainerRecord {
       bootId: String(json["bootId"]),
       imageId: parseImageId(String(json["imageId"])),
       imageRef: String(json["imageRef"]),
+      // Absent in records of the first builds.
+      imageName: String(json["imageName"] ?? config.image?.image ?? ""),
       place: json["place"] as unknown as ContainerPlace,
       stopSignal: Number(json["stopSignal"]),
       user: json["user"] as unknown as ContainerUser,

@@ -29,7 +29,7 @@ export function containerStatus(
       startedAt,
       finishedAt: exited?.finishedAtNs ?? 0n,
       exitCode: exited?.exitCode ?? (state.kind === "created" || state.kind === "running" ? 0 : -1),
-      image: config.image,
+      image: config.image && { ...config.image, image: record.imageName },
       imageRef: record.imageRef,
       imageId: record.imageId,
       reason: exited?.reason ?? "",

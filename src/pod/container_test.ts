@@ -31,6 +31,12 @@ Deno.test("containerFromJson() refuses a record of a state that does not exist",
   assert.throws(() => containerFromJson(json), /cannot be read/);
 });
 
+Deno.test("containerFromJson() reads a record without the image's name, as the first builds wrote it", () => {
+  const { imageName: _, ...json } = containerToJson(containerRecord(RUNNING));
+  const { imageName, config } = containerFromJson(json);
+  assert.equal(imageName, config.image?.image ?? "");
+});
+
 Deno.test("containerIn() refuses an illegal transition", () => {
   const record = containerRecord(EXITED);
   assert.throws(() => containerIn(record, RUNNING), /cannot go from exited to running/);

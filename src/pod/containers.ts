@@ -47,6 +47,7 @@ import { POD_DEADLINES, REMOVE_GRACE_MS } from "./deadlines.ts";
 import type { ContainerUpdater } from "./container_update.ts";
 import type { ExitTracker } from "./exits.ts";
 import { fingerprint } from "./fingerprint.ts";
+import { imageName } from "./image_name.ts";
 import { JoinableCreations, type KeyedRequest, nameTaken } from "./joining.ts";
 import type { PodLayout } from "./layout.ts";
 import { containerMatches } from "./listing.ts";
@@ -358,6 +359,7 @@ export class Containers implements ContainerService {
       bootId,
       imageId: image.id,
       imageRef: image.repoDigests[0] ?? image.id,
+      imageName: imageName(image, config.image),
       place: {
         id,
         bundle: layout.bundle(id),

@@ -327,6 +327,16 @@ test("a container's status names its image by id, and carries labels and annotat
   assert.ok(status.startedAt > status.createdAt);
 });
 
+test("a container made from an image's id has the image's name in its status, as the pod's author wrote it", async (bench) => {
+  const { image } = await bench.client.images.imageStatus({ image: { image: bench.image() } });
+  const container = await bench.created(await bench.sandbox(), {
+    container: { image: { image: image!.id, userSpecifiedImage: bench.image() } },
+  });
+  assert.equal((await container.status()).image?.image, bench.image());
+  await bench.restart("kill");
+  assert.equal((await container.status()).image?.image, bench.image());
+});
+
 test("output goes to a log in the CRI's format, a line without an end is marked as partial", async (bench) => {
   const container = await bench.pod({
     script: "echo out; echo err >&2; printf 'no end'; sleep 0.2",

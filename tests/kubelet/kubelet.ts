@@ -26,6 +26,7 @@ export interface ContainerStatus {
   readonly restartCount: number;
   /** `sauropod://<id>` */
   readonly containerID?: string;
+  readonly image: string;
   readonly imageID: string;
   readonly state: ContainerStates;
   readonly lastState: ContainerStates;

@@ -62,8 +62,8 @@ Deno.test("readLog() follows a rotated file and loses no line", async () => {
       }
       if (round === 19) ended = true;
       file.close();
-      // A rotation waits for a reader: the one before must have been opened before the next rename.
-      while (seen.length < expected.length - 50) await new Promise((done) => setTimeout(done, 1));
+      // A rotation waits for a reader: this file must have been opened before it is renamed.
+      while (seen.length <= expected.length - 50) await new Promise((done) => setTimeout(done, 1));
       if (round < 19) {
         await Deno.rename(path, `${dir}/0.log.${round}`);
         await Deno.writeTextFile(path, "");

@@ -149,8 +149,8 @@ test("readiness follows its probe, and the container runs on", async (bench) => 
 
 for (
   const [kind, probe] of [
-    ["exec", exec("test ! -e /tmp/sick")],
-    ["exec that hangs", exec("while test -e /tmp/sick; do sleep 100; done")],
+    ["exec", exec("test -e /tmp/server && ! test -e /tmp/sick")],
+    ["exec that hangs", exec("while test -e /tmp/sick; do sleep 100; done; test -e /tmp/server")],
     ["http", { httpGet: { path: "/healthy", port: 8080 } }],
     ["tcp", { tcpSocket: { port: 8080 } }],
   ] as const
@@ -160,16 +160,13 @@ for (
     await bench.run(name, {
       containers: [{
         script: `trap "exit 9" TERM; mkdir /www; echo fine > /www/healthy
-          /bin/busybox httpd -p 8080 -h /www; while :; do sleep 1000 & wait $!; done`,
+          /bin/busybox httpd -f -p 8080 -h /www & echo $! > /tmp/server
+          while :; do sleep 1000 & wait $!; done`,
         startupProbe: { ...probe, periodSeconds: 1, timeoutSeconds: 10 },
         livenessProbe: { ...probe, ...EVERY_SECOND, timeoutSeconds: 2 },
       }],
     });
-    // By exec it may be ready before it serves.
-    await bench.exec(
-      name,
-      `touch /tmp/sick; kill $(ps | awk '/busybox httpd/ && !/awk/ {print $1}') || true`,
-    );
+    await bench.exec(name, "touch /tmp/sick; kill $(cat /tmp/server)");
     const status = await bench.until(
       name,
       "restarted",
@@ -177,6 +174,8 @@ for (
     );
     assert.equal(container(status).lastState.terminated?.exitCode, 9);
     assert.deepEqual((await attempts(bench, name)).at(-1), ["main", 1]);
+    const told = (await bench.kubelet.log()).split("\n").filter((line) => line.includes(name));
+    assert.ok(told.some((line) => line.includes("failed liveness probe")));
     assert.equal((await bench.sandboxes(name)).length, 1);
   });
 }
@@ -460,6 +459,32 @@ test("hostPID and hostIPC are the host's namespaces", async (bench) => {
   }
 });
 
+test("a pod that shares its process namespace sees all of its processes, also in a later attempt", async (bench) => {
+  await bench.run("family", {
+    shareProcessNamespace: true,
+    containers: [{}, {
+      name: "brief",
+      script: 'echo up; trap "exit 5" USR1; sleep 1000 & wait $!',
+    }],
+  });
+  const namespace = async (name: string) =>
+    await bench.exec("family", "readlink /proc/self/ns/pid", name);
+  const shared = await namespace("main");
+  assert.equal(await namespace("brief"), shared);
+  assert.notEqual(shared, await Deno.readLink("/proc/self/ns/pid"));
+  // The shell of the neighbour ends, seen and told from here.
+  await bench.exec("family", `kill -USR1 $(ps | awk '/echo up/ && !/awk/ {print $1}')`);
+  const status = await bench.until(
+    "family",
+    "restarted",
+    (status) => container(status, "brief").restartCount === 1 && isReady(status),
+  );
+  assert.equal(container(status, "brief").lastState.terminated?.exitCode, 5);
+  assert.equal(container(status).restartCount, 0);
+  assert.equal(await namespace("brief"), shared);
+  assert.equal((await bench.sandboxes("family")).length, 1);
+});
+
 test("volumes: emptyDir on disk and in memory, subPath, the pod's own fields", async (bench) => {
   await bench.run("bags", {
     volumes: [
@@ -677,6 +702,7 @@ test("nothing is made anew without a cause, for as long as one looks", async (be
   const pods: Record<string, PodSpec> = {
     "calm-plain": { containers: [{}, { name: "second" }] },
     "calm-outside": { hostNetwork: true, hostPID: true, hostIPC: true, containers: [{}] },
+    "calm-family": { shareProcessNamespace: true, containers: [{}, { name: "second" }] },
     "calm-initiated": { initContainers: [{ name: "init", script: "true" }], containers: [{}] },
     "calm-probed": {
       containers: [{

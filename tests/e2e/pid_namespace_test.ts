@@ -1,6 +1,7 @@
 /** PID namespaces: the pod's, another container's, the node's; and what ends with whom. @module */
 import assert from "node:assert/strict";
 import { ContainerState, NamespaceMode, PodSandboxState } from "../../src/proto/mod.ts";
+import { sauropod } from "../support/command_line.ts";
 import { awaitNoResidue } from "../support/picture.ts";
 import {
   BenchContainer,
@@ -440,6 +441,41 @@ test("a container has no more of the node than its pod, and a POD namespace is t
   await bench.runtime.stopContainer({ containerId: leaving.id, timeout: 60n });
   assert.ok(!runs(`${MARK}7401`));
   await awaitNoResidueOf(bench, [plain.id, host.id]);
+});
+
+test("play runs pods that share their processes, or are in the node's namespaces", async (bench) => {
+  const pod = (name: string, spec: string) =>
+    `apiVersion: v1
+kind: Pod
+metadata:
+  name: ${name}
+spec:
+  restartPolicy: Never
+  ${spec}
+  containers:
+    - name: main
+      image: ${bench.image()}
+      imagePullPolicy: Never
+      command:
+        - /bin/sh
+        - -c
+        - for n in net pid ipc; do readlink /proc/self/ns/$n; done; tr '\\0' ' ' </proc/1/cmdline
+`;
+  const node = ["net", "pid", "ipc"].map((kind) => Deno.readLinkSync(`/proc/self/ns/${kind}`));
+  const played = async (name: string, spec: string) => {
+    const { out, err, code } = await sauropod(
+      bench.node,
+      ["play", "--wait", "--rm", "-"],
+      pod(name, spec),
+    );
+    assert.equal(code, 0, err);
+    return out.trim().split("\n").map((line) => line.replace(/^main: /, ""));
+  };
+  const shared = await played("shared", "shareProcessNamespace: true");
+  assert.match(shared[3] ?? "", /^\/catatonit -P/);
+  assert.deepEqual(shared.slice(0, 3).filter((namespace) => node.includes(namespace)), []);
+  const host = await played("host", "hostPID: true\n  hostIPC: true\n  hostNetwork: true");
+  assert.deepEqual(host.slice(0, 3), node);
 });
 
 /** Takes the pods away and looks that nothing of them is left. */

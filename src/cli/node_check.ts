@@ -6,7 +6,7 @@
 import type { Configuration, LoadedConfiguration } from "../config/mod.ts";
 import { errorMessage, SauropodError } from "../errors/mod.ts";
 import { loadDefaultPolicy, loadPolicy } from "../image/mod.ts";
-import { CniConfig, PluginDirectories } from "../network/mod.ts";
+import { AskedPluginVersions, CniConfig, CniExec, PluginDirectories } from "../network/mod.ts";
 import { findPidHolder, PID_HOLDER_PACKAGE } from "../runtime/mod.ts";
 import {
   type Capability,
@@ -46,7 +46,7 @@ export async function checkNode(
     ...configured(loaded),
     ...await handlers(configuration, ports),
     pidHolder(ports),
-    ...await network(configuration),
+    ...await network(configuration, ports),
     ...await images(configuration),
   ];
 }
@@ -296,12 +296,17 @@ async function onPath(program: string, searchPath: string): Promise<string | und
   return undefined;
 }
 
-async function network({ network }: Configuration): Promise<Finding[]> {
+async function network(
+  { network }: Configuration,
+  { processes }: NodeCheckPorts,
+): Promise<Finding[]> {
   const subject = "network";
+  const plugins = new PluginDirectories(network.plugin_dirs);
   using config = new CniConfig({
     configDir: network.network_dir,
     defaultNetwork: network.cni_default_network,
-    plugins: new PluginDirectories(network.plugin_dirs),
+    plugins,
+    versions: new AskedPluginVersions(new CniExec(processes, plugins), plugins),
     watcher: unwatched,
     logger: silentLogger,
   });

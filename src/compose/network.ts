@@ -2,16 +2,20 @@
 import { createHash } from "node:crypto";
 import type { Configuration } from "../config/mod.ts";
 import {
+  AskedPluginVersions,
   ATTACHMENT_KIND,
+  type AttachmentPayload,
   attachmentResource,
   CniConfig,
   CniExec,
   CniNetworks,
   ConntrackFlows,
+  EnteredInterfaces,
   HOST_PORTS_KIND,
   HostPortLedger,
   hostPortsResource,
   KernelInterfaces,
+  NetworkHealth,
   Nft,
   NftHostPorts,
   parseAttachment,
@@ -20,6 +24,7 @@ import {
   ProcListeningSockets,
   ProcOrphanPlugins,
 } from "../network/mod.ts";
+import type { SandboxId } from "../model/mod.ts";
 import type { Resource } from "../state/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import type { Machine } from "./node.ts";
@@ -27,6 +32,9 @@ import type { ServerPaths } from "./paths.ts";
 import type { ServerRecord } from "./record.ts";
 
 const RECONCILE_DEADLINE_MS = 30_000;
+/** No pod gets a network while it runs. */
+const GC_DEADLINE_MS = 30_000;
+const CHECK_DEADLINE_MS = 30_000;
 
 export interface NetworkOptions {
   readonly configuration: Configuration;
@@ -42,6 +50,12 @@ export interface PodNetworks extends Disposable {
   readonly ledger: HostPortLedger;
   /** Takes over what the journal says; before anything is undone. */
   load(): Promise<void>;
+  readonly health: NetworkHealth;
+  /**
+   * What is done behind the first answers: plugins take away what is left of pods that are gone, and tell
+   * of pods whose network is not as it was made. Never rejects.
+   */
+  lookAfter(isReady: (id: SandboxId) => boolean): Promise<void>;
   /** Makes the kernel's rules what the record says; after everything half made was undone. */
   reconcile(): Promise<void>;
 }
@@ -50,11 +64,13 @@ export async function openNetwork(options: NetworkOptions): Promise<PodNetworks>
   const { configuration, paths, machine, record, log } = options;
   using undo = new DisposableStack();
   const plugins = new PluginDirectories(configuration.network.plugin_dirs);
+  const exec = new CniExec(machine.runner, plugins);
   const config = undo.use(
     new CniConfig({
       configDir: configuration.network.network_dir,
       defaultNetwork: configuration.network.cni_default_network,
       plugins,
+      versions: new AskedPluginVersions(exec, plugins),
       watcher: machine.fileWatcher,
       logger: log,
     }),
@@ -62,7 +78,8 @@ export async function openNetwork(options: NetworkOptions): Promise<PodNetworks>
   await config.start();
   const networks = new CniNetworks({
     config,
-    exec: new CniExec(machine.runner, plugins),
+    exec,
+    interfaces: new EnteredInterfaces(machine.runner),
     kernel: machine.kernel,
   });
   const ledger = new HostPortLedger(new ProcListeningSockets());
@@ -80,13 +97,24 @@ export async function openNetwork(options: NetworkOptions): Promise<PodNetworks>
     hostPorts,
     ledger,
   }));
+  const health = new NetworkHealth({
+    networks,
+    gracePeriodMs: configuration.network.cni_status_grace_period,
+  });
+  const stopping = new AbortController();
+  undo.defer(() => stopping.abort());
   const owned = undo.move();
   return {
     networks,
+    health,
     hostPorts,
     ledger,
     load: () => load(options, hostPorts, ledger),
     reconcile: () => reconcile(hostPorts, log),
+    lookAfter: async (isReady) => {
+      await collectGarbage(options, networks, stopping.signal);
+      await checkAttachments(options, networks, isReady, stopping.signal);
+    },
     [Symbol.dispose]: () => owned.dispose(),
   };
 }
@@ -135,4 +163,66 @@ async function reconcile(hostPorts: NftHostPorts, log: Logger): Promise<void> {
     // Pods run on; the next pod with host ports tries again and says so to its caller.
     log.error("Host ports of running pods may not be open", { error });
   }
+}
+
+/** Asks one plugin after the other, so that a node that starts has its processors for pods. */
+async function checkAttachments(
+  { machine, record, log }: NetworkOptions,
+  networks: CniNetworks,
+  isReady: (id: SandboxId) => boolean,
+  stopping: AbortSignal,
+): Promise<void> {
+  const attachments = await attachmentsOf(record, machine.processes.bootId, log);
+  for (const { network, request, result } of attachments) {
+    const { sandboxId: id } = request;
+    if (result === undefined || !isReady(id)) continue;
+    const signal = AbortSignal.any([stopping, AbortSignal.timeout(CHECK_DEADLINE_MS)]);
+    try {
+      await networks.check(network, request, result, signal);
+    } catch (error) {
+      // One that is being stopped is not expected to be whole.
+      if (stopping.aborted || !isReady(id)) continue;
+      log.warn("A pod's network is not as it was made", { id, error });
+    }
+  }
+}
+
+async function collectGarbage(
+  { machine, record, log }: NetworkOptions,
+  networks: CniNetworks,
+  stopping: AbortSignal,
+): Promise<void> {
+  try {
+    const problems = await networks.collectGarbage(async (name) => {
+      const attachments = await attachmentsOf(record, machine.processes.bootId, log);
+      return attachments
+        .filter(({ network }) => network.name === name)
+        .map(({ request }) => request.sandboxId);
+    }, AbortSignal.any([stopping, AbortSignal.timeout(GC_DEADLINE_MS)]));
+    for (const problem of problems) {
+      log.warn("A plugin could not take away what is left of pods that are gone", { problem });
+    }
+  } catch (error) {
+    log.error("What is left of pods that are gone could not be looked for", { error });
+  }
+}
+
+/** Attachments made in this boot, half made ones included. */
+async function attachmentsOf(
+  { podSteps }: ServerRecord,
+  presentBootId: string,
+  log: Logger,
+): Promise<AttachmentPayload[]> {
+  const found: AttachmentPayload[] = [];
+  for (const owner of await podSteps.journal.owners()) {
+    for (const { kind, payload, bootId } of await podSteps.journal.ofOwner(owner)) {
+      if (kind !== ATTACHMENT_KIND || bootId !== presentBootId) continue;
+      try {
+        found.push(parseAttachment(payload));
+      } catch (error) {
+        log.error("A recorded network resource cannot be read", { owner, error });
+      }
+    }
+  }
+  return found;
 }

@@ -98,7 +98,6 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   live.add(seccomp);
 
   const network = undo.use(await openNetwork({ configuration, paths, machine, record, log }));
-  const { networks } = network;
 
   await rebuildPods(record, log);
   await network.load();
@@ -159,7 +158,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
         containers: pods.containers,
         node: {
           runtimeObstacle: () => undefined,
-          networkReadiness: () => networks.readiness(),
+          networkReadiness: () => network.health.readiness(),
           handlers: () => runtime.handlers(),
           cgroupDriver: () => "cgroupfs",
           features: () => ({
@@ -184,6 +183,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     }),
   );
   void machine.runner.warmUp();
+  void network.lookAfter((id) => pods.registry.sandbox(id)?.state.kind === "ready");
   const owned = undo.move();
   return {
     socket: server.path,

@@ -260,7 +260,6 @@ Deno.test("loadConfiguration() reports features to come and keys without effect 
   });
   assertUsable(loaded);
   const messages = loaded.notices.map((notice) => notice.message).join("\n");
-  assert.match(messages, /cni_status_grace_period = \S+ \(\S+\) is accepted, not in effect yet/);
   assert.match(
     messages,
     /metrics\.enable_metrics = true \(--enable-metrics\) is accepted, not in effect yet/,

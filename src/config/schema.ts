@@ -1081,14 +1081,14 @@ export const NETWORK = {
     check: absoluteOrEmpty,
     deprecated: "set plugin_dirs",
   }),
-  cni_status_grace_period: later(duration({
+  cni_status_grace_period: duration({
     default: 0,
     meaning: "How long a failing CNI plugin leaves the node ready.",
     allowed: "duration such as 30s",
     check: atLeast(0),
     flags: ["cni-status-grace-period"],
     env: ["CNI_STATUS_GRACE_PERIOD"],
-  })),
+  }),
 } as const;
 
 const COLLECTORS = [

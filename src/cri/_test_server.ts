@@ -114,11 +114,12 @@ export function serverOptions(parts: TestServerParts = {}): Omit<CriServerOption
 
 export const TEST_NODE: NodeFacts = {
   runtimeObstacle: () => undefined,
-  networkReadiness: () => ({
-    ready: false,
-    reason: "NetworkPluginNotReady",
-    message: "No network in /etc/cni/net.d",
-  }),
+  networkReadiness: () =>
+    Promise.resolve({
+      ready: false,
+      reason: "NetworkPluginNotReady",
+      message: "No network in /etc/cni/net.d",
+    }),
   handlers: () => [
     { name: "runc", isDefault: true, recursiveReadOnlyMounts: false, userNamespaces: false },
     { name: "crun", isDefault: false, recursiveReadOnlyMounts: true, userNamespaces: false },

@@ -134,8 +134,8 @@ Deno.test("Credentials that cannot be used are refused without being shown", () 
   }
 });
 
-Deno.test("Status names why something is not ready", () => {
-  const { status, info } = statusResponse({
+Deno.test("Status names why something is not ready", async () => {
+  const { status, info } = await statusResponse({
     ...TEST_NODE,
     runtimeObstacle: () => ({ reason: "RecoveryUnderWay", message: "Looking for pods" }),
   }, false);

@@ -21,11 +21,12 @@ export interface Obstacle {
   readonly message: string;
 }
 
-/** The facts behind the answers; asked at each call, so they must be at hand. */
+/** The facts behind the answers; asked at each call, so they must be at hand unless it says otherwise. */
 export interface NodeFacts {
   /** Undefined if pods can be run, as far as this process goes. */
   runtimeObstacle(): Obstacle | undefined;
-  networkReadiness(): NetworkReadiness;
+  /** Plugins may be asked for it; answers within seconds. */
+  networkReadiness(): Promise<NetworkReadiness>;
   handlers(): readonly RuntimeHandlerInfo[];
   cgroupDriver(): "cgroupfs" | "systemd";
   /** What works on this node, measured and not hoped for. */
@@ -38,9 +39,9 @@ export interface NodeFacts {
   configuration(): JsonObject;
 }
 
-export function statusResponse(node: NodeFacts, verbose: boolean): StatusResponse {
+export async function statusResponse(node: NodeFacts, verbose: boolean): Promise<StatusResponse> {
   return {
-    status: { conditions: [runtimeCondition(node), networkCondition(node)] },
+    status: { conditions: [runtimeCondition(node), await networkCondition(node)] },
     runtimeHandlers: runtimeHandlers(node.handlers()),
     features: node.features(),
     info: verbose ? { config: JSON.stringify(node.configuration()) } : {},
@@ -64,8 +65,8 @@ function runtimeCondition(node: NodeFacts): RuntimeCondition {
   };
 }
 
-function networkCondition(node: NodeFacts): RuntimeCondition {
-  const readiness = node.networkReadiness();
+async function networkCondition(node: NodeFacts): Promise<RuntimeCondition> {
+  const readiness = await node.networkReadiness();
   return {
     type: "NetworkReady",
     status: readiness.ready,

@@ -9,6 +9,7 @@ import type { FileWatcher } from "../sys/watching.ts";
 import { type CniList, cniListJson, parseCniList } from "./cni_list.ts";
 import type { ChosenNetwork, NetworkReadiness } from "./networks.ts";
 import type { PluginPaths } from "./plugin_paths.ts";
+import { negotiateVersion, pluginsOf, type PluginVersions } from "./plugin_versions.ts";
 
 export interface CniConfigOptions {
   /** `network_dir`. */
@@ -16,6 +17,7 @@ export interface CniConfigOptions {
   /** `cni_default_network`; empty for the first by file name. */
   readonly defaultNetwork: string;
   readonly plugins: PluginPaths;
+  readonly versions: PluginVersions;
   readonly watcher: FileWatcher;
   readonly logger: Logger;
 }
@@ -67,6 +69,11 @@ export class CniConfig implements Disposable {
     return this.#loaded.kind === "network"
       ? { ready: true }
       : { ready: false, reason: "NetworkPluginNotReady", message: this.#loaded.message };
+  }
+
+  /** The list that a new pod gets; undefined if there is none. */
+  current(): CniList | undefined {
+    return this.#loaded.kind === "network" ? this.#loaded.list : undefined;
   }
 
   /** @throws {UnavailableError} there is no usable network: says where it looked and what was wrong */
@@ -131,9 +138,14 @@ export class CniConfig implements Disposable {
         const list = parseCniList(await readJson(`${configDir}/${name}`));
         if (defaultNetwork !== "" && list.name !== defaultNetwork) continue;
         const missing = await this.#missingPlugins(list);
-        if (missing.length === 0) return { kind: "network", list };
-        const dirs = this.#options.plugins.dirs.join(", ");
-        problems.push(`${name}: plugin ${missing.join(", ")} is in none of ${dirs}`);
+        if (missing.length === 0) {
+          const negotiated = await negotiateVersion(list, this.#options.versions);
+          if (negotiated.kind === "agreed") return { kind: "network", list: negotiated.list };
+          problems.push(`${name}: ${negotiated.problem}`);
+        } else {
+          const dirs = this.#options.plugins.dirs.join(", ");
+          problems.push(`${name}: plugin ${missing.join(", ")} is in none of ${dirs}`);
+        }
         // The first network is the one meant; another would be a surprise.
         break;
       } catch (error) {
@@ -146,9 +158,8 @@ export class CniConfig implements Disposable {
   }
 
   async #missingPlugins(list: CniList): Promise<string[]> {
-    const names = new Set(list.plugins.flatMap(({ type, ipam }) => ipam ? [type, ipam] : [type]));
     const missing: string[] = [];
-    for (const name of names) {
+    for (const name of pluginsOf(list)) {
       if (await this.#options.plugins.find(name) === undefined) missing.push(`"${name}"`);
     }
     return missing;

@@ -15,6 +15,10 @@ class Place implements AsyncDisposable {
     return new Place(await Deno.makeTempDir({ prefix: "sauropod-cni-" }));
   }
 
+  /** What each plugin says that it knows; nothing unless a test says so. */
+  readonly known = new Map<string, string[]>();
+  readonly versions = { supportedBy: (name: string) => Promise.resolve(this.known.get(name)) };
+
   get plugins(): PluginDirectories {
     return new PluginDirectories([`${this.root}/bin`, `${this.root}/more/`]);
   }
@@ -24,6 +28,7 @@ class Place implements AsyncDisposable {
       configDir: `${this.root}/net.d/`,
       defaultNetwork,
       plugins: this.plugins,
+      versions: this.versions,
       watcher: this.#watcher,
       logger: silentLogger,
     });
@@ -158,6 +163,7 @@ Deno.test("a directory is watched once, however often the kernel lost events of 
     configDir: `${place.root}/net.d`,
     defaultNetwork: "",
     plugins: place.plugins,
+    versions: place.versions,
     watcher: {
       watchDirectory(_path, listener) {
         // A function of its own for each call, as each watch is one of its own.
@@ -176,4 +182,25 @@ Deno.test("a directory is watched once, however often the kernel lost events of 
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   assert.equal(listeners.size, watched);
+});
+
+Deno.test("of the versions that a list offers, the newest that every plugin knows is used", async () => {
+  await using place = await Place.make();
+  await place.plugin("old");
+  await place.plugin("new");
+  await place.plugin("silent");
+  place.known.set("old", ["0.4.0", "1.0.0"]).set("new", ["0.4.0", "1.0.0", "1.1.0"]);
+  const offer = { cniVersion: "0.4.0", cniVersions: ["0.4.0", "1.0.0", "1.1.0"] };
+  await place.file("10.conflist", { ...network("n", "new", "silent"), ...offer });
+  const config = await place.config();
+  assert.equal(config.current()?.cniVersion, "1.1.0");
+  await place.file("10.conflist", { ...network("n", "new", "old"), ...offer });
+  await config.reload();
+  assert.equal(config.current()?.cniVersion, "1.0.0");
+  assert.equal(config.choose().configuration["cniVersion"], "1.0.0", "in the record, too");
+  // The IPAM plugin gets the same configuration.
+  const plugins = [{ type: "new", ipam: { type: "old" } }];
+  await place.file("10.conflist", { name: "n", cniVersion: "1.1.0", plugins });
+  await config.reload();
+  assert.match(messageOf(config), /plugin "old" knows version 0\.4\.0, 1\.0\.0, not 1\.1\.0/);
 });

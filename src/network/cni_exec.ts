@@ -12,25 +12,37 @@ import { parseErrorMessage, printable } from "./cni_result.ts";
 import type { PluginPaths } from "./plugin_paths.ts";
 import { SYSTEM_PATH } from "./programs.ts";
 
-export type CniCommand = "ADD" | "DEL";
+/** Commands about one attachment. */
+export type AttachmentCommand = "ADD" | "CHECK" | "DEL";
+/** Commands about a network, or about the plugin itself. */
+export type NetworkCommand = "STATUS" | "GC" | "VERSION";
 
-export interface CniInvocation {
-  readonly command: CniCommand;
+interface Invocation {
   /** Network's name, for messages. */
   readonly network: string;
   /** Type of the plugin. */
   readonly plugin: string;
+  /** The plugin's complete configuration, written to its standard input. */
+  readonly configuration: JsonObject;
+}
+
+export interface AttachmentInvocation extends Invocation {
+  readonly command: AttachmentCommand;
   readonly containerId: string;
   /** Empty if the namespace is gone, for DEL. */
   readonly netnsPath: string;
   /** `KEY=VALUE;...`. */
   readonly args: string;
-  /** The plugin's complete configuration, written to its standard input. */
-  readonly configuration: JsonObject;
 }
 
+export interface NetworkInvocation extends Invocation {
+  readonly command: NetworkCommand;
+}
+
+export type CniInvocation = AttachmentInvocation | NetworkInvocation;
+
 /** Interface inside the pod. */
-const INTERFACE = "eth0";
+export const CNI_INTERFACE = "eth0";
 const OUTPUT_LIMIT_BYTES = 1024 * 1024;
 /** The caller's signal comes first; this ends a plugin whose caller has none. */
 const LONGEST_MS = 10 * 60 * 1000;
@@ -62,10 +74,7 @@ export class CniExec {
         args: [],
         env: {
           CNI_COMMAND: command,
-          CNI_CONTAINERID: invocation.containerId,
-          CNI_NETNS: invocation.netnsPath,
-          CNI_IFNAME: INTERFACE,
-          CNI_ARGS: invocation.args,
+          ...("containerId" in invocation ? attachmentEnvironment(invocation) : {}),
           CNI_PATH: this.#paths.dirs.join(":"),
           // Plugins call iptables, nft, ip and modprobe by name.
           PATH: SYSTEM_PATH,
@@ -105,6 +114,15 @@ export class CniExec {
       cause,
     });
   }
+}
+
+function attachmentEnvironment(invocation: AttachmentInvocation): Record<string, string> {
+  return {
+    CNI_CONTAINERID: invocation.containerId,
+    CNI_NETNS: invocation.netnsPath,
+    CNI_IFNAME: CNI_INTERFACE,
+    CNI_ARGS: invocation.args,
+  };
 }
 
 function problemOf(result: CommandResult, stdout: string): string | undefined {

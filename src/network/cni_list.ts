@@ -22,7 +22,14 @@ export interface CniPlugin {
 
 export interface CniList {
   readonly name: string;
+  /** The newest of {@link offeredVersions}, unless an older one was chosen. */
   readonly cniVersion: string;
+  /** `cniVersion` and `cniVersions` (1.1), as far as they are understood here; oldest first. */
+  readonly offeredVersions: readonly string[];
+  /** CHECK is never run. */
+  readonly disableCheck: boolean;
+  /** GC is never run: another runtime has pods in the network. */
+  readonly disableGC: boolean;
   readonly plugins: readonly CniPlugin[];
 }
 
@@ -44,27 +51,35 @@ export function parseCniList(json: unknown): CniList {
   if (typeof name !== "string" || !NETWORK_NAME.test(name)) {
     throw wrong("name", name, "is not a network name");
   }
-  const cniVersion = versionOf(object);
+  const offeredVersions = versionsOf(object);
+  const head = {
+    name,
+    cniVersion: offeredVersions.at(-1) ?? "",
+    offeredVersions,
+    disableCheck: flagOf(object, "disableCheck"),
+    disableGC: flagOf(object, "disableGC"),
+  };
   if (object["plugins"] === undefined) {
     if (object["type"] === undefined) throw wrong("plugins", undefined, "is missing");
-    return { name, cniVersion, plugins: [parsePlugin(object)] };
+    return { ...head, plugins: [parsePlugin(object)] };
   }
   const plugins = object["plugins"];
   if (!Array.isArray(plugins) || plugins.length === 0 || plugins.length > MAX_PLUGINS) {
     throw wrong("plugins", undefined, `is not a list of 1 to ${MAX_PLUGINS}`);
   }
   return {
-    name,
-    cniVersion,
+    ...head,
     plugins: plugins.map((plugin) => parsePlugin(objectOf(plugin, "a plugin"))),
   };
 }
 
-/** The list as JSON that {@link parseCniList} reads back, for the record. */
+/** The list as JSON that {@link parseCniList} reads back, for the record: with the version in use alone. */
 export function cniListJson(list: CniList): JsonObject {
   return {
     cniVersion: list.cniVersion,
     name: list.name,
+    ...(list.disableCheck ? { disableCheck: true } : {}),
+    ...(list.disableGC ? { disableGC: true } : {}),
     plugins: list.plugins.map(({ configuration }) => configuration),
   };
 }
@@ -94,18 +109,31 @@ function pluginName(value: JsonValue | undefined, field: string): string {
   return value;
 }
 
-/** `cniVersion`, or the newest of `cniVersions` (1.1) that is understood here. */
-function versionOf(object: JsonObject): string {
+/** Whether a version is at least another of {@link CNI_VERSIONS}. */
+export function isAtLeast(version: string, least: string): boolean {
+  return CNI_VERSIONS.indexOf(version) >= CNI_VERSIONS.indexOf(least);
+}
+
+/** `cniVersion` and `cniVersions` (1.1), as far as they are understood here; oldest first. */
+function versionsOf(object: JsonObject): string[] {
   const offered = object["cniVersions"];
   const versions = [
     ...(Array.isArray(offered) ? offered : []),
     ...(object["cniVersion"] === undefined ? [] : [object["cniVersion"]]),
   ];
-  const best = CNI_VERSIONS.findLast((version) => versions.includes(version));
-  if (best === undefined) {
+  const understood = CNI_VERSIONS.filter((version) => versions.includes(version));
+  if (understood.length === 0) {
     throw wrong("cniVersion", versions.join(", "), `is not one of ${CNI_VERSIONS.join(", ")}`);
   }
-  return best;
+  return understood;
+}
+
+/** True, or the text `true`: the specification allows both. */
+function flagOf(object: JsonObject, field: string): boolean {
+  const value = object[field];
+  if (value === undefined || value === false || value === "false") return false;
+  if (value === true || value === "true") return true;
+  throw wrong(field, value, "is neither true nor false");
 }
 
 function isObject(value: unknown): value is JsonObject {

@@ -37,8 +37,20 @@ Deno.test("of several versions the newest that is understood counts", () => {
   assert.throws(() => parseCniList({ name: "n", plugins }), InvalidArgumentError);
 });
 
+Deno.test("disableCheck and disableGC may be true or the text true, and reach the record", () => {
+  for (const yes of [true, "true"]) {
+    const parsed = parseCniList(list([{ type: "a" }], { disableCheck: yes, disableGC: yes }));
+    assert.deepEqual([parsed.disableCheck, parsed.disableGC], [true, true]);
+    const recorded = parseCniList(cniListJson(parsed));
+    assert.deepEqual([recorded.disableCheck, recorded.disableGC], [true, true]);
+  }
+  const parsed = parseCniList(list([{ type: "a" }], { disableCheck: "false" }));
+  assert.deepEqual([parsed.disableCheck, parsed.disableGC], [false, false]);
+});
+
 for (
   const [what, json] of [
+    ["disableGC that is neither", list([{ type: "a" }], { disableGC: "maybe" })],
     ["a text", "x"],
     ["a list", []],
     ["no name", list([{ type: "a" }], { name: undefined })],

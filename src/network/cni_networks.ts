@@ -4,13 +4,19 @@
  *
  * @module
  */
-import { InvalidArgumentError, isErrno, shown, UnavailableError } from "../errors/mod.ts";
+import {
+  errorMessage,
+  InvalidArgumentError,
+  isErrno,
+  shown,
+  UnavailableError,
+} from "../errors/mod.ts";
 import type { JsonObject, SandboxId } from "../model/mod.ts";
 import { type Kernel, NSFS_MAGIC } from "../sys/mod.ts";
 import { type CapabilityArgs, capabilityArgs, runtimeConfigOf } from "./capability_args.ts";
 import type { CniConfig } from "./cni_config.ts";
-import type { CniCommand, CniExec } from "./cni_exec.ts";
-import { type CniList, type CniPlugin, parseCniList } from "./cni_list.ts";
+import { type AttachmentCommand, CNI_INTERFACE, type CniExec } from "./cni_exec.ts";
+import { type CniList, type CniPlugin, isAtLeast, parseCniList } from "./cni_list.ts";
 import { parseResult } from "./cni_result.ts";
 import type {
   Attachment,
@@ -19,11 +25,14 @@ import type {
   NetworkReadiness,
   Networks,
 } from "./networks.ts";
+import type { PodInterfaces } from "./pod_interfaces.ts";
 import { SerialQueues } from "./serial_queues.ts";
+import { SharedGate } from "./shared_gate.ts";
 
 export interface CniNetworksOptions {
-  readonly config: Pick<CniConfig, "readiness" | "choose">;
+  readonly config: Pick<CniConfig, "readiness" | "choose" | "current">;
   readonly exec: CniExec;
+  readonly interfaces: PodInterfaces;
   /** Tells a pinned namespace from an empty file: DEL of one that is gone gets an empty CNI_NETNS. */
   readonly kernel: Pick<Kernel, "statfs">;
 }
@@ -32,6 +41,8 @@ export class CniNetworks implements Networks {
   readonly #options: CniNetworksOptions;
   /** The specification forbids ADD and DEL of the same container at the same time. */
   readonly #perSandbox = new SerialQueues<SandboxId>();
+  /** Nor may GC of a network run beside either. */
+  readonly #gate = new SharedGate();
 
   constructor(options: CniNetworksOptions) {
     this.#options = options;
@@ -56,7 +67,7 @@ export class CniNetworks implements Networks {
     request: AttachRequest,
     signal: AbortSignal,
   ): Promise<Attachment> {
-    return this.#perSandbox.run(request.sandboxId, async () => {
+    return this.#alone(request.sandboxId, async () => {
       const list = parseCniList(network.configuration);
       const args = { capabilities: capabilityArgs(request), pod: cniArgs(request) };
       let previous: { readonly result: JsonObject; readonly ips: readonly string[] } | undefined;
@@ -88,7 +99,7 @@ export class CniNetworks implements Networks {
     result: JsonObject | undefined,
     signal: AbortSignal,
   ): Promise<void> {
-    return this.#perSandbox.run(request.sandboxId, async () => {
+    return this.#alone(request.sandboxId, async () => {
       const list = parseCniList(network.configuration);
       const args = detachArgs(request);
       const netnsPath =
@@ -100,28 +111,110 @@ export class CniNetworks implements Networks {
       // In order and not past a failure: while a port mapping may still lead to the address, the
       // address must not be given to another pod.
       for (const plugin of list.plugins.toReversed()) {
-        await this.#run(
-          { command: "DEL", list, plugin, request: { ...request, netnsPath }, args, prevResult },
+        await this.#delete(
+          { list, plugin, request: { ...request, netnsPath }, args, prevResult },
           signal,
         );
       }
     });
   }
 
+  /**
+   * A DEL that is repeated must succeed, but some plugins (host-device, sbr before 1.2) fail once the
+   * pod's interface is gone, and would keep a pod from ever being stopped. What they do without a
+   * namespace is all that is left to do.
+   */
+  async #delete(call: Omit<AttachmentCall, "command">, signal: AbortSignal): Promise<void> {
+    const { request } = call;
+    try {
+      await this.#run({ ...call, command: "DEL" }, signal);
+    } catch (error) {
+      if (request.netnsPath === "" || signal.aborted) throw error;
+      const isThere = await this.#options.interfaces.has(
+        request.netnsPath,
+        CNI_INTERFACE,
+        signal,
+      );
+      if (isThere !== false) throw error;
+      const nowhere = { ...request, netnsPath: "" };
+      await this.#run({ ...call, command: "DEL", request: nowhere }, signal);
+    }
+  }
+
+  check(
+    network: ChosenNetwork,
+    request: AttachRequest,
+    result: JsonObject,
+    signal: AbortSignal,
+  ): Promise<void> {
+    return this.#alone(request.sandboxId, async () => {
+      const list = parseCniList(network.configuration);
+      if (list.disableCheck || !isAtLeast(list.cniVersion, "0.4.0")) return;
+      const args = detachArgs(request);
+      for (const plugin of list.plugins) {
+        await this.#run(
+          { command: "CHECK", list, plugin, request, args, prevResult: result },
+          signal,
+        );
+      }
+    });
+  }
+
+  async status(signal: AbortSignal): Promise<void> {
+    const list = this.#options.config.current();
+    if (list === undefined || !isAtLeast(list.cniVersion, "1.1.0")) return;
+    for (const plugin of list.plugins) {
+      await this.#options.exec.run({
+        command: "STATUS",
+        network: list.name,
+        plugin: plugin.type,
+        configuration: configurationOf(list, plugin),
+      }, signal);
+    }
+  }
+
+  async collectGarbage(
+    valid: (network: string) => Promise<readonly SandboxId[]>,
+    signal: AbortSignal,
+  ): Promise<readonly string[]> {
+    const list = this.#options.config.current();
+    if (list === undefined || list.disableGC || !isAtLeast(list.cniVersion, "1.1.0")) return [];
+    return await this.#gate.exclusively(async () => {
+      const attachments = (await valid(list.name)).map((containerID) => ({
+        containerID,
+        ifname: CNI_INTERFACE,
+      }));
+      const problems: string[] = [];
+      for (const plugin of list.plugins) {
+        try {
+          await this.#options.exec.run({
+            command: "GC",
+            network: list.name,
+            plugin: plugin.type,
+            configuration: {
+              ...configurationOf(list, plugin),
+              "cni.dev/valid-attachments": attachments,
+            },
+          }, signal);
+        } catch (error) {
+          // The others have something to take away, too.
+          problems.push(errorMessage(error));
+        }
+      }
+      return problems;
+    });
+  }
+
+  #alone<Result>(sandbox: SandboxId, act: () => Promise<Result>): Promise<Result> {
+    return this.#perSandbox.run(sandbox, () => this.#gate.shared(act));
+  }
+
   #run(
-    call: {
-      readonly command: CniCommand;
-      readonly list: CniList;
-      readonly plugin: CniPlugin;
-      readonly request: AttachRequest;
-      readonly args: CniArguments;
-      readonly prevResult: JsonObject | undefined;
-    },
+    call: AttachmentCall,
     signal: AbortSignal,
   ): Promise<string> {
     const { command, list, plugin, request, args, prevResult } = call;
     const runtimeConfig = runtimeConfigOf(plugin, args.capabilities);
-    const { capabilities: _declared, ...configuration } = plugin.configuration;
     return this.#options.exec.run({
       command,
       network: list.name,
@@ -130,14 +223,18 @@ export class CniNetworks implements Networks {
       netnsPath: request.netnsPath,
       args: args.pod,
       configuration: {
-        ...configuration,
-        name: list.name,
-        cniVersion: list.cniVersion,
+        ...configurationOf(list, plugin),
         ...(runtimeConfig === undefined ? {} : { runtimeConfig }),
         ...(prevResult === undefined ? {} : { prevResult }),
       },
     }, signal);
   }
+}
+
+/** A plugin's configuration as it gets it, without what is the runtime's to know. */
+function configurationOf(list: CniList, plugin: CniPlugin): JsonObject {
+  const { capabilities: _declared, ...configuration } = plugin.configuration;
+  return { ...configuration, name: list.name, cniVersion: list.cniVersion };
 }
 
 function isPinned(kernel: Pick<Kernel, "statfs">, path: string): boolean {
@@ -147,6 +244,15 @@ function isPinned(kernel: Pick<Kernel, "statfs">, path: string): boolean {
     if (isErrno(error, "ENOENT")) return false;
     throw error;
   }
+}
+
+interface AttachmentCall {
+  readonly command: AttachmentCommand;
+  readonly list: CniList;
+  readonly plugin: CniPlugin;
+  readonly request: AttachRequest;
+  readonly args: CniArguments;
+  readonly prevResult: JsonObject | undefined;
 }
 
 interface CniArguments {

@@ -8,10 +8,13 @@ import {
   type AttachmentRooms,
 } from "./attachment_resource.ts";
 import { CniExec } from "./cni_exec.ts";
+import { type CniList, parseCniList } from "./cni_list.ts";
 import { CniNetworks } from "./cni_networks.ts";
 import type { AttachRequest, ChosenNetwork } from "./networks.ts";
+import { EnteredInterfaces } from "./pod_interfaces.ts";
 import { ProcOrphanPlugins } from "./orphan_plugins.ts";
 import { PluginDirectories } from "./plugin_paths.ts";
+import { AskedPluginVersions } from "./plugin_versions.ts";
 
 const kernel = createLinuxKernel();
 const RESULT = '{"cniVersion":"1.0.0","ips":[{"address":"10.9.8.7/24"}]}';
@@ -33,6 +36,10 @@ class Place implements AsyncDisposable {
     cgroupParent: "/kubepods/x",
   };
   readonly networks: CniNetworks;
+  /** The list that a new pod would get. */
+  current: CniList | undefined;
+  /** Whether the pod still has its interface; undefined if nobody can tell. */
+  hasInterface: boolean | undefined = true;
 
   private constructor(readonly dir: string) {
     this.networks = new CniNetworks({
@@ -42,8 +49,10 @@ class Place implements AsyncDisposable {
         choose: () => {
           throw new Error("not asked here");
         },
+        current: () => this.current,
       },
       exec: new CniExec(new NodeProcessRunner(), new PluginDirectories([dir])),
+      interfaces: { has: () => Promise.resolve(this.hasInterface) },
     });
   }
 
@@ -221,7 +230,7 @@ for (
     ["crashes", "kill -SEGV $$", /ended by SIGSEGV/],
     ["prints garbage", "echo hello", /not a JSON object/],
     ["prints nothing", "true", /no result/],
-    ["prints without end", "head -c 3000000 /dev/zero | tr '\\0' x", /more than 1048576 bytes/],
+    ["prints without end", "head -c 100000000 /dev/zero | tr '\\0' x", /more than 1048576 bytes/],
     ["gives no address", `echo '{"cniVersion":"1.0.0"}'`, /no address/],
   ] as const
 ) {
@@ -321,6 +330,29 @@ Deno.test("DEL stops at a failing plugin, so that no address is free while a por
   assert.doesNotMatch(place.read("calls"), /ipam/);
 });
 
+Deno.test("a DEL that fails because the pod's interface is gone is run again without the namespace", async () => {
+  await using place = await Place.make();
+  await place.plugin("p", `${RECORD}test "$CNI_NETNS" = ""`);
+  const network = place.chain({ type: "p" });
+  for (const hasInterface of [true, undefined]) {
+    place.hasInterface = hasInterface;
+    await assert.rejects(place.detach(network), UnavailableError);
+  }
+  place.hasInterface = false;
+  await place.detach(network);
+  assert.match(place.read("p.DEL.env"), /^CNI_NETNS=$/m);
+});
+
+Deno.test("an interface of a namespace is there or not", async () => {
+  const interfaces = new EnteredInterfaces(new NodeProcessRunner());
+  // Only root enters namespaces, and nobody knows a missing one.
+  if (Deno.uid() === 0) {
+    assert.equal(await interfaces.has("/proc/self/ns/net", "lo", guard()), true);
+    assert.equal(await interfaces.has("/proc/self/ns/net", "none0", guard()), false);
+  }
+  assert.equal(await interfaces.has("/proc/none", "lo", guard()), undefined);
+});
+
 Deno.test("DEL gets an empty namespace if the path is none, or was another boot's", async () => {
   await using place = await Place.make();
   await place.plugin("p", RECORD);
@@ -374,4 +406,124 @@ Deno.test("an ADD that a killed server left running is ended before DEL", async 
 Deno.test("a record of another shape is refused", () => {
   const type = attachmentType({ detach: () => Promise.resolve() });
   assert.throws(() => type.parse({ network: {} }), /record/);
+});
+
+const listOf = (cniVersion: string, more: Record<string, unknown>, ...types: string[]) =>
+  parseCniList({
+    name: "net",
+    cniVersion,
+    ...more,
+    plugins: types.map((type) => ({ type, key: 1, capabilities: { mac: true } })),
+  });
+
+Deno.test("CHECK asks each plugin in order with the stored result, unless the list forbids it", async () => {
+  await using place = await Place.make();
+  await place.plugin("first", RECORD);
+  await place.plugin("second", RECORD);
+  const chain = place.chain({ type: "first" }, { type: "second" });
+  const check = (configuration: Record<string, unknown>) =>
+    place.networks.check(
+      { ...chain, configuration: { ...chain.configuration, ...configuration } as never },
+      place.request,
+      JSON.parse(RESULT),
+      guard(),
+    );
+  await check({ disableCheck: true });
+  await check({ cniVersion: "0.3.1" });
+  assert.throws(() => place.read("calls"), Deno.errors.NotFound);
+  await check({});
+  assert.match(place.read("calls"), /^CHECK \S+first\nCHECK \S+second\n$/);
+  assert.deepEqual(JSON.parse(place.read("second.CHECK.stdin")).prevResult, JSON.parse(RESULT));
+  assert.match(place.read("first.CHECK.env"), /^CNI_NETNS=\/proc\/self\/ns\/net$/m);
+  await place.plugin(
+    "first",
+    `echo '{"code":100,"msg":"no eth0","details":"link not found"}'; exit 1`,
+  );
+  await assert.rejects(check({}), /"first".*failed at CHECK: no eth0; link not found \(code 100\)/);
+});
+
+Deno.test("STATUS asks plugins of 1.1 about no pod, and says what they say", async () => {
+  await using place = await Place.make();
+  await place.plugin("p", RECORD);
+  const status = () => place.networks.status(guard());
+  await status();
+  place.current = listOf("1.0.0", {}, "p");
+  await status();
+  assert.throws(() => place.read("calls"), Deno.errors.NotFound);
+  place.current = listOf("1.1.0", {}, "p");
+  await status();
+  assert.deepEqual(JSON.parse(place.read("p.STATUS.stdin")), {
+    type: "p",
+    key: 1,
+    name: "net",
+    cniVersion: "1.1.0",
+  });
+  assert.doesNotMatch(place.read("p.STATUS.env"), /CNI_CONTAINERID|CNI_NETNS|CNI_IFNAME|CNI_ARGS/);
+  await place.plugin("p", `echo '{"code":50,"msg":"agent is down"}'; exit 1`);
+  await assert.rejects(
+    status(),
+    /"p" of network "net" failed at STATUS: agent is down \(code 50\)/,
+  );
+});
+
+Deno.test("GC tells each plugin of 1.1 which attachments are valid, past one that fails", async () => {
+  await using place = await Place.make();
+  await place.plugin("bad", `${RECORD}echo '{"msg":"cannot"}'; exit 1`);
+  await place.plugin("good", RECORD);
+  const asked: string[] = [];
+  const collect = () =>
+    place.networks.collectGarbage((name) => {
+      asked.push(name);
+      return Promise.resolve([place.request.sandboxId]);
+    }, guard());
+  for (
+    const list of [
+      undefined,
+      listOf("1.0.0", {}, "good"),
+      listOf("1.1.0", { disableGC: true }, "good"),
+    ]
+  ) {
+    place.current = list;
+    assert.deepEqual(await collect(), []);
+  }
+  assert.deepEqual(asked, []);
+  place.current = listOf("1.1.0", {}, "bad", "good");
+  const [problem, ...others] = await collect();
+  assert.match(problem ?? "", /"bad" of network "net" failed at GC: cannot/);
+  assert.deepEqual([others, asked], [[], ["net"]]);
+  assert.deepEqual(JSON.parse(place.read("good.GC.stdin"))["cni.dev/valid-attachments"], [
+    { containerID: place.request.sandboxId, ifname: "eth0" },
+  ]);
+});
+
+Deno.test("while plugins collect garbage no pod gets a network or loses one", async () => {
+  await using place = await Place.make();
+  await place.plugin("p", `${RECORD}echo '${RESULT}'`);
+  place.current = listOf("1.1.0", {}, "p");
+  const { promise, resolve } = Promise.withResolvers<readonly []>();
+  const collecting = place.networks.collectGarbage(() => promise, guard());
+  const attaching = place.attach(place.chain({ type: "p" }));
+  resolve([]);
+  await Promise.all([collecting, attaching]);
+  assert.match(place.read("calls"), /^GC \S+\nADD \S+\n$/);
+});
+
+Deno.test("a plugin is asked which versions it knows; one that does not tell has none to say", async () => {
+  await using place = await Place.make();
+  await place.plugin("new", `${RECORD}echo '{"cniVersion":"1.1.0","supportedVersions":["1.1.0"]}'`);
+  await place.plugin("old", "exit 1");
+  await place.plugin("odd", "echo '{\"supportedVersions\":7}'");
+  const paths = new PluginDirectories([place.dir]);
+  const exec = new CniExec(new NodeProcessRunner(), paths);
+  const versions = new AskedPluginVersions(exec, paths);
+  assert.deepEqual(await versions.supportedBy("new"), ["1.1.0"]);
+  assert.deepEqual(await versions.supportedBy("new"), ["1.1.0"]);
+  assert.match(place.read("calls"), /^VERSION \S+\n$/, "once, until it is replaced");
+  assert.deepEqual(JSON.parse(place.read("new.VERSION.stdin")), { cniVersion: "1.1.0" });
+  await place.plugin("new.next", `echo '{"supportedVersions":["1.0.0"]}'`);
+  await Deno.rename(`${place.dir}/new.next`, `${place.dir}/new`);
+  assert.deepEqual(await versions.supportedBy("new"), ["1.0.0"]);
+  for (const name of ["old", "odd", "missing"]) {
+    assert.equal(await versions.supportedBy(name), undefined, name);
+  }
 });

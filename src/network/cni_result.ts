@@ -44,6 +44,14 @@ export function parseResult(stdout: string, version: string): ParsedResult {
   return { ok: true, result: json, ips };
 }
 
+/** The answer to VERSION; undefined if it is none. */
+export function parseSupportedVersions(stdout: string): string[] | undefined {
+  const versions = parseJson(stdout)?.["supportedVersions"];
+  if (!Array.isArray(versions)) return undefined;
+  const texts = versions.filter((version) => typeof version === "string");
+  return texts.length === 0 ? undefined : texts.slice(0, 64).map(printable);
+}
+
 /** Addresses of the pod in a result that {@link parseResult} has taken, with their prefix lengths. */
 export function addressesOf(
   result: JsonObject,

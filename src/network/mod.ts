@@ -25,6 +25,9 @@ export {
 } from "./host_ports_resource.ts";
 export { ProcListeningSockets } from "./listening_sockets.ts";
 export { type HostInterfaces, KernelInterfaces } from "./host_interfaces.ts";
+export { NetworkHealth } from "./network_health.ts";
+export { EnteredInterfaces } from "./pod_interfaces.ts";
+export { AskedPluginVersions } from "./plugin_versions.ts";
 export { Nft } from "./nft.ts";
 export { NftHostPorts } from "./nft_host_ports.ts";
 export { CniConfig, type CniConfigOptions } from "./cni_config.ts";

@@ -60,6 +60,36 @@ export interface Networks {
    */
   attach(network: ChosenNetwork, request: AttachRequest, signal: AbortSignal): Promise<Attachment>;
   /**
+   * CHECK of each plugin, with the configuration and result of the ADD; nothing where the version has no
+   * such command or the list says `disableCheck`.
+   *
+   * @throws {UnavailableError} the attachment is not as it was made: with the plugin's message
+   */
+  check(
+    network: ChosenNetwork,
+    request: AttachRequest,
+    result: JsonObject,
+    signal: AbortSignal,
+  ): Promise<void>;
+  /**
+   * STATUS (CNI 1.1) of each plugin of the network that a new pod gets.
+   *
+   * @throws {UnavailableError} a plugin is not ready for ADD: with its message
+   * @throws {DeadlineExceededError} `signal` fired
+   */
+  status(signal: AbortSignal): Promise<void>;
+  /**
+   * GC (CNI 1.1) of each plugin of the network that a new pod gets: they take away what is left of
+   * attachments other than these. No ADD or DEL runs meanwhile.
+   *
+   * @param valid asked for once nothing else runs
+   * @returns what each plugin that failed said
+   */
+  collectGarbage(
+    valid: (network: string) => Promise<readonly SandboxId[]>,
+    signal: AbortSignal,
+  ): Promise<readonly string[]>;
+  /**
    * DEL of each plugin in reverse order, with the configuration and result of the ADD. May be
    * repeated; succeeds for what is gone. `netnsPath` is empty when the namespace no longer exists.
    */

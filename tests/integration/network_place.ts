@@ -7,11 +7,13 @@
 import assert from "node:assert/strict";
 import { type JsonObject, newSandboxId } from "../../src/model/mod.ts";
 import {
+  AskedPluginVersions,
   type AttachRequest,
   CniConfig,
   CniExec,
   CniNetworks,
   ConntrackFlows,
+  EnteredInterfaces,
   type HostInterfaces,
   Nft,
   NftHostPorts,
@@ -142,18 +144,25 @@ export class NetworkPlace implements AsyncDisposable {
       JSON.stringify({ cniVersion: "1.0.0", ...versions, name: this.name, plugins }),
     );
     const paths = new PluginDirectories(directories);
-    const exec = new CniExec(new InNamespace(this.host), paths);
+    const runner = new InNamespace(this.host);
+    const exec = new CniExec(runner, paths);
     this.#config?.[Symbol.dispose]();
     this.#config = new CniConfig({
       configDir,
       defaultNetwork: "",
       plugins: paths,
+      versions: new AskedPluginVersions(exec, paths),
       watcher: this.#watcher,
       logger: silentLogger,
     });
     await this.#config.start();
     assert.deepEqual(this.#config.readiness(), { ready: true });
-    return new CniNetworks({ kernel, config: this.#config, exec });
+    return new CniNetworks({
+      kernel,
+      config: this.#config,
+      exec,
+      interfaces: new EnteredInterfaces(runner),
+    });
   }
 
   /** Host ports by rules in the namespace that stands for the host's. */

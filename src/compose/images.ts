@@ -125,6 +125,13 @@ export async function openImages(options: ImagesOptions): Promise<ServerImages> 
     }),
   );
   await record.images.rebuilt();
+  // Pulls read these files anyway; whoever asks for a reload hears now what is wrong with them.
+  live.add({
+    prepare: async () => {
+      await store.checkFiles();
+      return () => {};
+    },
+  });
   const owned = undo.move();
   return {
     images: store,

@@ -53,7 +53,7 @@ export interface PodsOptions {
   readonly reserve: SpaceReserve;
   readonly runtime: ContainerRuntime;
   readonly network: Pick<PodNetworks, "networks" | "hostPorts" | "ledger">;
-  readonly images: Pick<Images, "find" | "hold">;
+  readonly images: Pick<Images, "find" | "hold" | "checkUse">;
   readonly snapshots: Snapshots;
   readonly cgroups: PodResourcePorts["cgroups"];
   readonly hostFiles: AbandonableFiles;

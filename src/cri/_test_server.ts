@@ -96,6 +96,7 @@ export function serverOptions(parts: TestServerParts = {}): Omit<CriServerOption
         load: missing,
         remove: () => Promise.resolve(),
         hold: missing,
+        checkUse: missing,
         ...parts.images,
       },
       snapshots: {

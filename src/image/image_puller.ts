@@ -35,7 +35,7 @@ import type { ImageConfig, ImageRecord, PullCredentials, PullProgress } from "./
 import { LiveFiles } from "./live_files.ts";
 import { choosePlatform, type ImageManifest, parseManifest, type Platform } from "./manifest.ts";
 import type { NamespacedAuth } from "./namespaced_auth.ts";
-import { checkPull, loadPolicyIfThere, type Policy } from "./policy.ts";
+import { checkPull, isNamespace, namespacePolicy, type Policy } from "./policy.ts";
 import { type ImageName, type ImageReference } from "./reference.ts";
 import {
   candidates,
@@ -117,7 +117,6 @@ const OPERATION = "pull-image";
 const DOCUMENT_DEADLINE_MS = 5 * 60_000;
 /** An index may point to an index, but not for ever. */
 const MAX_INDEX_DEPTH = 4;
-const NAMESPACE = /^[a-z0-9]([a-z0-9-]{0,251}[a-z0-9])?$/;
 
 /** What the endpoints of one pull have in common. */
 interface Access {
@@ -169,7 +168,7 @@ export class ImagePuller {
   async #policyFor(namespace: string): Promise<Policy> {
     const { policy, policyDirectory } = this.#options;
     if (namespace === "") return await policy();
-    if (!NAMESPACE.test(namespace)) {
+    if (!isNamespace(namespace)) {
       throw new InvalidArgumentError(
         `The namespace ${shown(namespace)} is not one, so that it cannot name files`,
         {
@@ -181,7 +180,7 @@ export class ImagePuller {
     }
     const own = policyDirectory === undefined
       ? undefined
-      : await loadPolicyIfThere(`${policyDirectory}/${namespace}.json`);
+      : await namespacePolicy(policyDirectory, namespace);
     return own ?? await policy();
   }
 

@@ -32,8 +32,14 @@ import type {
 import { machinePlatform, type Platform } from "./manifest.ts";
 import { LiveFiles } from "./live_files.ts";
 import { NamespacedAuth } from "./namespaced_auth.ts";
-import type { Policy } from "./policy.ts";
-import { type ImageName, type ImageReference, parseImageName, qualify } from "./reference.ts";
+import { checkPull, namespacePolicy, type Policy } from "./policy.ts";
+import {
+  type ImageName,
+  type ImageReference,
+  parseImageName,
+  parseReference,
+  qualify,
+} from "./reference.ts";
 import {
   candidates,
   loadRegistriesConf,
@@ -230,6 +236,15 @@ class DiskImageStore implements ImageStore {
     else await this.#catalog.removeName(found.id, found.name);
   }
 
+  async checkUse(image: ImageRecord, name: string, namespace: string): Promise<void> {
+    const { policyDirectory } = this.#options;
+    const policy = policyDirectory === undefined
+      ? undefined
+      : await namespacePolicy(policyDirectory, namespace);
+    if (policy === undefined) return;
+    for (const reference of this.#usedNames(image, name)) checkPull(policy, reference);
+  }
+
   hold(image: ImageId): Disposable {
     return this.#catalog.hold(image);
   }
@@ -315,6 +330,15 @@ class DiskImageStore implements ImageStore {
   async #loadRegistries(): Promise<RegistriesConf> {
     this.#registries = await loadRegistriesConf(this.#options.registries);
     return this.#registries;
+  }
+
+  /** The names of the image that a user's text means. */
+  #usedNames(image: ImageRecord, text: string): readonly ImageReference[] {
+    const all = [...image.repoTags, ...image.repoDigests].map((name) => parseReference(name));
+    if (this.#catalog.identify(text) !== undefined || image.id === text) return all;
+    const candidates = this.#localCandidates(parseImageName(text)).map(String);
+    const named = all.filter((name) => candidates.includes(String(name)));
+    return named.length > 0 ? named : all;
   }
 
   /**

@@ -120,6 +120,15 @@ export interface Images {
    * @throws {FailedPreconditionError} a container uses it; names the container
    */
   remove(reference: string): Promise<void>;
+  /**
+   * Passes unless the namespace has a signature policy of its own that rejects the image: another
+   * namespace may have pulled it.
+   *
+   * @param name by which a container asks for it; for an id, all names of the image count
+   * @throws {PermissionDeniedError} names the scope that decided, and the file
+   * @throws {UnimplementedError} | {FailedPreconditionError} the policy cannot be followed
+   */
+  checkUse(image: ImageRecord, name: string, namespace: string): Promise<void>;
   /** Keeps the image from being removed while a container is made from it. */
   hold(image: ImageId): Disposable;
 }

@@ -52,10 +52,27 @@ export async function loadDefaultPolicy(path: string = DEFAULT_POLICY_PATH): Pro
     { path, byDefault: "reject", transports: new Map(), missing: true };
 }
 
-/** As {@link loadPolicy}, but undefined without a file: for policies of a namespace. */
-export async function loadPolicyIfThere(path: string): Promise<Policy | undefined> {
+/** As {@link loadPolicy}, but undefined without a file. */
+async function loadPolicyIfThere(path: string): Promise<Policy | undefined> {
   const text = await readAdminFile(path, "signature policy");
   return text === undefined ? undefined : parsePolicy(text, path);
+}
+
+const NAMESPACE = /^[a-z0-9]([a-z0-9-]{0,251}[a-z0-9])?$/;
+
+/** True for what Kubernetes accepts as a namespace: it may be part of a file's name. */
+export function isNamespace(name: string): boolean {
+  return NAMESPACE.test(name);
+}
+
+/** The policy of a namespace; undefined if it has none of its own. Throws as {@link loadPolicy}. */
+export async function namespacePolicy(
+  directory: string,
+  namespace: string,
+): Promise<Policy | undefined> {
+  return isNamespace(namespace)
+    ? await loadPolicyIfThere(`${directory}/${namespace}.json`)
+    : undefined;
 }
 
 export function parsePolicy(text: string, path: string): Policy {

@@ -67,7 +67,7 @@ export interface ContainersOptions {
   readonly registry: PodRegistry;
   readonly runner: StepRunner;
   readonly rooms: ContainerCreateRooms;
-  readonly images: Pick<Images, "find" | "hold">;
+  readonly images: Pick<Images, "find" | "hold" | "checkUse">;
   readonly runtime: ContainerRuntime;
   readonly exits: ExitTracker;
   readonly stopper: ContainerStopper;
@@ -265,6 +265,9 @@ export class Containers implements ContainerService {
     checkIsolation(sandbox, config);
     const image = this.#imageOf(config);
     using _hold = images.hold(image.id);
+    const { image: given = "", userSpecifiedImage = "" } = config.image ?? {};
+    const { namespace = "" } = sandbox.config.metadata ?? {};
+    await images.checkUse(image, userSpecifiedImage || given, namespace);
     const creation = this.#plan({ id, sandbox, config, image, requestPrint });
     await runner.commit(CREATE, "record", () => {
       // In one turn with the record, which is what a stop of the sandbox looks for.

@@ -3,6 +3,14 @@ import { busyboxImage, busyboxLayer } from "../integration/test_images.ts";
 import { onWorkbench, refused, type Workbench } from "../support/workbench.ts";
 
 const test = onWorkbench({
+  async prepare({ directory, configPath }) {
+    const text = await Deno.readTextFile(configPath);
+    const dir = `signature_policy_dir = "${directory}/policies"`;
+    await Deno.writeTextFile(
+      configPath,
+      text.replace("[sauropod.image]", `[sauropod.image]\n${dir}`),
+    );
+  },
   images: {
     user: () => busyboxImage({ config: { User: "1234:99", Cmd: ["/bin/sh"] } }),
     named: () => busyboxImage({ config: { User: "web", Cmd: ["/bin/sh"] } }),
@@ -33,6 +41,41 @@ test("an image that is not there has an empty status and is removed successfully
   await refused(status(bench, ""), "INVALID_ARGUMENT", "image");
   await refused(remove(bench, ""), "INVALID_ARGUMENT", "image");
   await refused(pull(bench, "UPPER case!"), "INVALID_ARGUMENT", "image");
+});
+
+test("a registry that nobody listens at is told by the word that the kubelet looks for", async (bench) => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  listener.close();
+  const host = `127.0.0.1:${port}`;
+  await refused(pull(bench, `${host}/test/app:1`), "UNAVAILABLE", "RegistryUnavailable: ", host);
+});
+
+test("a namespace's policy is asked for pulls and again for containers", async (bench) => {
+  const [tag = ""] = await push(bench, "policy", "1");
+  const policies = `${bench.node.directory}/policies`;
+  await Deno.mkdir(policies, { recursive: true });
+  const write = (type: string) =>
+    Deno.writeTextFile(`${policies}/default.json`, JSON.stringify({ default: [{ type }] }));
+  try {
+    await write("reject");
+    const sandbox = await bench.sandbox();
+    const sandboxConfig = { metadata: { name: "x", namespace: "default", uid: "x" } };
+    const pulled = bench.client.images.pullImage({ image: { image: tag }, sandboxConfig });
+    await refused(pulled, "PERMISSION_DENIED", "SignatureValidationFailed: ", policies);
+    // Another namespace, or none, may have it.
+    const id = await pull(bench, tag);
+    for (const image of [tag, id]) {
+      const created = bench.created(sandbox, { container: { image: { image } } });
+      await refused(created, "PERMISSION_DENIED", "default.json");
+    }
+    await write("insecureAcceptAnything");
+    const container = await bench.created(sandbox, { container: { image: { image: tag } } });
+    await bench.runtime.removeContainer({ containerId: container.id });
+    await remove(bench, id);
+  } finally {
+    await Deno.remove(policies, { recursive: true });
+  }
 });
 
 test("a pulled image is found by tag, by digest, by id and by the beginning of its id", async (bench) => {

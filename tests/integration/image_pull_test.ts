@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import {
   CancelledError,
   FailedPreconditionError,
@@ -332,3 +333,85 @@ Deno.test("Images.pull() asks the policy, the one of the namespace first", async
     await Deno.remove(policyDirectory, { recursive: true });
   }
 });
+
+Deno.test("pinned images are shown as such, as the patterns are now, and removed when told", async () => {
+  await using registry = await startRegistry();
+  const image = buildImage(HELLO);
+  await registry.push("team/pause", "3.9", image);
+  let patterns: readonly string[] = [];
+  await using bench = await ImageBench.open({
+    registriesConf: insecure(registry.address),
+    pinned: () => patterns,
+  });
+  const name = `${registry.address}/team/pause:3.9`;
+  await bench.pull(name);
+  const pinned = () => [bench.images.find(name)!.pinned, bench.images.all()[0]!.pinned];
+  assert.deepEqual(pinned(), [false, false]);
+  for (
+    const pattern of [name, name.toUpperCase(), `${registry.address}/TEAM/*`, "*/team/pau*"]
+  ) {
+    patterns = ["other", pattern];
+    assert.deepEqual(pinned(), [true, true], pattern);
+  }
+  for (const pattern of ["pause", "pause:3.9", "*pause:3.9", ""]) {
+    patterns = [pattern];
+    assert.deepEqual(pinned(), [false, false], pattern);
+  }
+  // Pinned keeps the kubelet's garbage collection away; whoever removes it by name means it.
+  patterns = [name];
+  await bench.images.remove(name);
+  assert.deepEqual(bench.images.all(), []);
+  assert.deepEqual(await bench.leftovers(), []);
+});
+
+Deno.test("Images.pull() unpacks zstd:chunked layers and refuses layers that are elsewhere by name", () =>
+  withRegistry(async (registry, bench) => {
+    const image = buildImage({ ...HELLO, compression: "zstd" });
+    const manifest = JSON.parse(new TextDecoder().decode(image.manifest.bytes));
+    // What its writers add: a table of contents in a frame that decoders skip, and where it lies.
+    const table = new Uint8Array([0x50, 0x2a, 0x4d, 0x18, 5, 0, 0, 0, 1, 2, 3, 4, 5]);
+    const push = async (
+      tag: string,
+      change: (layer: Record<string, unknown>) => Uint8Array | void,
+    ) => {
+      const changed = structuredClone(manifest);
+      await registry.putBlob("chunked", image.config);
+      for (const [index, layer] of image.layers.entries()) {
+        await registry.putBlob("chunked", layer);
+        const bytes = change(changed.layers[index]);
+        if (bytes === undefined) continue;
+        const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+        await registry.putBlob("chunked", { ...layer, bytes, digest, size: bytes.length });
+        Object.assign(changed.layers[index], { digest, size: bytes.length });
+      }
+      const bytes = new TextEncoder().encode(JSON.stringify(changed));
+      const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+      await registry.putManifest("chunked", tag, {
+        ...image.manifest,
+        bytes,
+        digest,
+        size: bytes.length,
+      });
+    };
+    await push("chunked", (layer) => {
+      const { bytes } = image.layers.find(({ digest }) => digest === layer["digest"])!;
+      layer["annotations"] = {
+        "io.github.containers.zstd-chunked.manifest-position": `${bytes.length}:5:5:1`,
+      };
+      return new Uint8Array([...bytes, ...table]);
+    });
+    const record = await bench.pull(`${registry.address}/chunked:chunked`);
+    assert.equal(record.id, image.id);
+    assert.equal(await bench.read(record.top!, "etc/hello"), "hello again\n");
+    await push("foreign", (layer) => {
+      layer["mediaType"] = "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd";
+      layer["urls"] = [`http://${registry.address}/elsewhere`];
+    });
+    await assert.rejects(
+      () => bench.pull(`${registry.address}/chunked:foreign`),
+      (error: unknown) =>
+        error instanceof FailedPreconditionError &&
+        error.message.includes(image.layers[0]!.digest) &&
+        error.details.value!.includes("nondistributable"),
+    );
+  }));

@@ -1,7 +1,4 @@
 /** Log entries on a terminal. @module */
-import { NotFoundError } from "../errors/mod.ts";
-import { ContainerState } from "../proto/mod.ts";
-import type { CriClient } from "./client.ts";
 import type { LogEntry } from "./container_log.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -28,16 +25,5 @@ export async function writeEntries(
     lineBegins[stream] = complete;
     if (stream === "stdout") terminal.out(line);
     else terminal.error(line);
-  }
-}
-
-/** True if a container has ended or is gone. */
-export async function hasEnded(client: CriClient, id: string): Promise<boolean> {
-  try {
-    const { status } = await client.runtime.containerStatus({ containerId: id });
-    return status?.state === ContainerState.CONTAINER_EXITED;
-  } catch (error) {
-    if (error instanceof NotFoundError) return true;
-    throw error;
   }
 }

@@ -5,11 +5,20 @@
  * @see https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
  * @module
  */
-import { parseAllDocuments } from "yaml";
-import { InvalidArgumentError, shown } from "../errors/mod.ts";
-import { expand } from "./expansion.ts";
-import { ManifestNode } from "./manifest_reader.ts";
-import { parseQuantity } from "../model/mod.ts";
+import { type ConfigObjects, RECORDED } from "./config_objects.ts";
+import { type ConfigScope, readVariables, type VariableManifest } from "./container_environment.ts";
+import {
+  absolutePath,
+  labelName,
+  natural,
+  objectName,
+  portNumber,
+  relativePath,
+} from "./manifest_fields.ts";
+import type { ManifestNode } from "./manifest_reader.ts";
+import { shown } from "../errors/mod.ts";
+import { readResources, type ResourceManifest } from "./resource_manifest.ts";
+import { readVolumes, type Volume } from "./volume_manifest.ts";
 
 export interface PodManifest {
   readonly name: string;
@@ -23,7 +32,8 @@ export interface PodManifest {
   readonly shareProcessNamespace: boolean;
   readonly runtimeClassName: string;
   readonly terminationGracePeriodSeconds: bigint;
-  readonly restartPolicy: "Always" | "OnFailure" | "Never";
+  readonly restartPolicy: RestartPolicy;
+  readonly serviceAccountName: string;
   readonly dns: {
     readonly servers: readonly string[];
     readonly searches: readonly string[];
@@ -33,29 +43,36 @@ export interface PodManifest {
   readonly security: IdentityFields & {
     readonly fsGroup: bigint | undefined;
     readonly supplementalGroups: readonly bigint[];
+    readonly supplementalGroupsPolicy: "Merge" | "Strict";
   };
   readonly volumes: ReadonlyMap<string, Volume>;
+  /** In the order in which they run, each to its end unless it is a sidecar. */
+  readonly initContainers: readonly ContainerManifest[];
   readonly containers: readonly ContainerManifest[];
-  /** Paths of fields that say nothing to a single node. */
-  readonly ignored: readonly string[];
+  /** What of the manifest is not used, for the person who wrote it. */
+  readonly notes: readonly string[];
 }
 
-export type Volume =
-  | { readonly kind: "emptyDir" }
-  | { readonly kind: "hostPath"; readonly path: string; readonly type: HostPathType };
-
-const HOST_PATH_TYPES = ["", "DirectoryOrCreate", "Directory", "FileOrCreate", "File"] as const;
-export type HostPathType = typeof HOST_PATH_TYPES[number];
+export type RestartPolicy = "Always" | "OnFailure" | "Never";
 
 interface IdentityFields {
   readonly runAsUser: bigint | undefined;
   readonly runAsGroup: bigint | undefined;
   readonly runAsNonRoot: boolean;
   /** Undefined where nothing is said: the runtime's default. */
-  readonly seccomp: SeccompChoice | undefined;
+  readonly seccomp: ProfileChoice | undefined;
+  readonly appArmor: ProfileChoice | undefined;
+  readonly selinux: SelinuxManifest | undefined;
 }
 
-export type SeccompChoice =
+export interface SelinuxManifest {
+  readonly user: string;
+  readonly role: string;
+  readonly type: string;
+  readonly level: string;
+}
+
+export type ProfileChoice =
   | { readonly kind: "RuntimeDefault" | "Unconfined" }
   | { readonly kind: "Localhost"; readonly path: string };
 
@@ -63,9 +80,12 @@ export interface ContainerManifest {
   readonly name: string;
   readonly image: string;
   readonly pullPolicy: "Always" | "IfNotPresent" | "Never";
+  /** An init container that goes on running beside the others. */
+  readonly sidecar: boolean;
+  /** `$(NAME)` in them means the container's variables. */
   readonly command: readonly string[];
   readonly args: readonly string[];
-  readonly env: readonly { readonly name: string; readonly value: string }[];
+  readonly variables: readonly VariableManifest[];
   readonly workingDir: string;
   readonly tty: boolean;
   readonly stdin: boolean;
@@ -92,56 +112,11 @@ export interface PortManifest {
 export interface VolumeMount {
   readonly volume: string;
   readonly mountPath: string;
+  /** One file or folder of the volume, undefined for all of it. */
+  readonly subPath: string | undefined;
   readonly readOnly: boolean;
   readonly propagation: "None" | "HostToContainer" | "Bidirectional";
 }
-
-/** Millicores and bytes; undefined where nothing is said. */
-export interface ResourceManifest {
-  readonly cpuRequest: bigint | undefined;
-  readonly cpuLimit: bigint | undefined;
-  readonly memoryRequest: bigint | undefined;
-  readonly memoryLimit: bigint | undefined;
-}
-
-/** The largest manifest that is read. */
-export const MANIFEST_LIMIT_BYTES = 1 << 20;
-
-/**
- * The pods of a YAML text of any number of documents.
- *
- * @throws {InvalidArgumentError} the text is no YAML, or says something that is not supported; names
- *   the path of the field
- */
-export function parsePodManifests(text: string): PodManifest[] {
-  const documents = parseAllDocuments(text, {
-    version: "1.2",
-    schema: "core",
-    uniqueKeys: true,
-    intAsBigInt: true,
-    prettyErrors: true,
-    logLevel: "error",
-  });
-  if (!Array.isArray(documents)) return [];
-  const pods = documents.flatMap((document) => {
-    const [problem] = document.errors;
-    if (problem !== undefined) {
-      throw new InvalidArgumentError(`Cannot read the manifest: ${problem.message.split("\n")[0]}`);
-    }
-    // An alias can make a small text huge.
-    const value: unknown = document.toJS({ maxAliasCount: 0 });
-    return value === null ? [] : [readPod(new ManifestNode("", value))];
-  });
-  const names = pods.map(({ namespace, name }) => `${namespace}/${name}`);
-  const twice = names.find((name, index) => names.indexOf(name) !== index);
-  if (twice !== undefined) {
-    throw new InvalidArgumentError(`The manifest has the pod ${twice} twice`);
-  }
-  return pods;
-}
-
-const NAME = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
-const POD_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
 
 /** What schedulers and controllers read, and a single node has no use for. */
 const SCHEDULING = [
@@ -155,37 +130,51 @@ const SCHEDULING = [
   "preemptionPolicy",
   "topologySpreadConstraints",
   "enableServiceLinks",
-  "serviceAccountName",
-  "serviceAccount",
+  "schedulingGates",
+  "readinessGates",
+  "imagePullSecrets",
+  "subdomain",
 ];
 
-const RECORDED = [
-  "uid",
-  "creationTimestamp",
-  "resourceVersion",
-  "generation",
-  "managedFields",
-  "selfLink",
-  "ownerReferences",
-];
+const UNSUPPORTED_SPEC = {
+  activeDeadlineSeconds: "",
+  ephemeralContainers: "",
+  hostAliases: "",
+  hostUsers: "user namespaces are not built",
+  hostnameOverride: "",
+  os: "",
+  overhead: "",
+  resourceClaims: "",
+  resources: "give limits to each container",
+  setHostnameAsFQDN: "",
+  workloadRef: "",
+};
 
-function readPod(node: ManifestNode): PodManifest {
-  const ignored: string[] = [];
-  const ignore = (path: string): void => {
-    ignored.push(path);
+/** A pod, or the template of one, whose object has another name. */
+export interface PodSource {
+  readonly metadata: ManifestNode;
+  readonly spec: ManifestNode;
+  /** Instead of what the metadata says: a template has no name of its own. */
+  readonly identity?: { readonly name: string; readonly namespace: string };
+}
+
+/**
+ * @throws {InvalidArgumentError} something is wrong or not supported; names path and line of the
+ *   field
+ */
+export function readPod(source: PodSource, objects: ConfigObjects): PodManifest {
+  const notes: string[] = [];
+  const onIgnored = (path: string): void => {
+    notes.push(`${path} is not used here`);
   };
-  const top = node.fields(["apiVersion", "kind", "metadata", "spec"], ["status"], ignore);
-  const kind = top.kind.text();
-  if (kind !== "Pod") top.kind.refuse(`must be Pod, not ${shown(kind)}: only pods can be played`);
-  if (top.apiVersion.text() !== "v1") top.apiVersion.refuse("must be v1");
-  const metadata = top.metadata.fields(
+  const metadata = source.metadata.fields(
     ["name", "namespace", "labels", "annotations"],
-    RECORDED,
-    ignore,
+    { ignored: RECORDED, onIgnored },
   );
-  const spec = top.spec.fields(
+  const spec = source.spec.fields(
     [
       "containers",
+      "initContainers",
       "volumes",
       "hostname",
       "hostNetwork",
@@ -199,22 +188,28 @@ function readPod(node: ManifestNode): PodManifest {
       "securityContext",
       "runtimeClassName",
       "automountServiceAccountToken",
+      "serviceAccountName",
+      "serviceAccount",
     ],
-    SCHEDULING,
-    ignore,
+    { ignored: SCHEDULING, onIgnored, unsupported: UNSUPPORTED_SPEC },
   );
-  const name = named(metadata.name, POD_NAME);
-  const volumes = readVolumes(spec.volumes);
-  const containers = spec.containers.list().map((item) => readContainer(item, volumes, ignore));
+  const name = source.identity?.name ?? objectName(metadata.name);
+  const namespace = source.identity?.namespace ??
+    (metadata.namespace.present ? labelName(metadata.namespace) : "default");
+  const scope = { objects, namespace };
+  const volumes = readVolumes(spec.volumes, scope, onIgnored);
+  const context: ContainerContext = { volumes, scope, note: (note) => notes.push(note), onIgnored };
+  const containers = spec.containers.list().map((item) => readContainer(item, context));
   if (containers.length === 0) spec.containers.refuse("must name a container");
-  const names = containers.map((container) => container.name);
+  const initContainers = spec.initContainers.list().map((item) => readInitContainer(item, context));
+  const names = [...initContainers, ...containers].map((container) => container.name);
   if (new Set(names).size !== names.length) spec.containers.refuse("has a name twice");
   return {
     name,
-    namespace: metadata.namespace.present ? named(metadata.namespace, NAME) : "default",
+    namespace,
     labels: metadata.labels.textMap(),
     annotations: metadata.annotations.textMap(),
-    hostname: spec.hostname.present ? named(spec.hostname, NAME) : name.slice(0, 63),
+    hostname: spec.hostname.present ? labelName(spec.hostname) : name.slice(0, 63),
     hostNetwork: spec.hostNetwork.boolean(false),
     hostPid: spec.hostPID.boolean(false),
     hostIpc: spec.hostIPC.boolean(false),
@@ -222,11 +217,13 @@ function readPod(node: ManifestNode): PodManifest {
     runtimeClassName: spec.runtimeClassName.text(""),
     terminationGracePeriodSeconds: natural(spec.terminationGracePeriodSeconds) ?? 30n,
     restartPolicy: spec.restartPolicy.word(["Always", "OnFailure", "Never"], "Always"),
+    serviceAccountName: spec.serviceAccountName.text(spec.serviceAccount.text("default")),
     dns: readDns(spec.dnsConfig, spec.dnsPolicy),
-    ...readPodSecurity(spec.securityContext),
+    ...readPodSecurity(spec.securityContext, onIgnored),
     volumes,
+    initContainers,
     containers,
-    ignored,
+    notes,
   };
 }
 
@@ -247,21 +244,36 @@ function readDns(config: ManifestNode, policy: ManifestNode): PodManifest["dns"]
   };
 }
 
-function readPodSecurity(node: ManifestNode): Pick<PodManifest, "security" | "sysctls"> {
-  const fields = node.fields([
-    "runAsUser",
-    "runAsGroup",
-    "runAsNonRoot",
-    "seccompProfile",
-    "fsGroup",
-    "supplementalGroups",
-    "sysctls",
-  ]);
+const IDENTITY = [
+  "runAsUser",
+  "runAsGroup",
+  "runAsNonRoot",
+  "seccompProfile",
+  "appArmorProfile",
+  "seLinuxOptions",
+] as const;
+
+const NOT_LINUX = { windowsOptions: "only Linux containers run here" };
+
+function readPodSecurity(
+  node: ManifestNode,
+  onIgnored: (path: string) => void,
+): Pick<PodManifest, "security" | "sysctls"> {
+  const fields = node.fields(
+    [...IDENTITY, "fsGroup", "supplementalGroups", "supplementalGroupsPolicy", "sysctls"],
+    {
+      // The volumes that fsGroup applies to are made anew for each pod.
+      ignored: ["fsGroupChangePolicy"],
+      onIgnored,
+      unsupported: { ...NOT_LINUX, seLinuxChangePolicy: "" },
+    },
+  );
   return {
     security: {
       ...readIdentity(fields),
       fsGroup: natural(fields.fsGroup),
       supplementalGroups: fields.supplementalGroups.list().map((item) => natural(item)!),
+      supplementalGroupsPolicy: fields.supplementalGroupsPolicy.word(["Merge", "Strict"], "Merge"),
     },
     sysctls: Object.fromEntries(
       fields.sysctls.list().map((item) => {
@@ -272,94 +284,115 @@ function readPodSecurity(node: ManifestNode): Pick<PodManifest, "security" | "sy
   };
 }
 
-function readIdentity(
-  fields: Record<"runAsUser" | "runAsGroup" | "runAsNonRoot" | "seccompProfile", ManifestNode>,
-): IdentityFields {
+function readIdentity(fields: Record<typeof IDENTITY[number], ManifestNode>): IdentityFields {
   return {
     runAsUser: natural(fields.runAsUser),
     runAsGroup: natural(fields.runAsGroup),
     runAsNonRoot: fields.runAsNonRoot.boolean(false),
-    seccomp: readSeccomp(fields.seccompProfile),
+    seccomp: readProfile(fields.seccompProfile),
+    appArmor: readProfile(fields.appArmorProfile),
+    selinux: readSelinux(fields.seLinuxOptions),
   };
 }
 
-function readSeccomp(node: ManifestNode): SeccompChoice | undefined {
+function readProfile(node: ManifestNode): ProfileChoice | undefined {
   if (!node.present) return undefined;
   const { type, localhostProfile } = node.fields(["type", "localhostProfile"]);
   const kind = type.word(["RuntimeDefault", "Unconfined", "Localhost"], "RuntimeDefault");
   return kind === "Localhost" ? { kind, path: localhostProfile.text() } : { kind };
 }
 
-function readVolumes(node: ManifestNode): ReadonlyMap<string, Volume> {
-  const volumes = new Map<string, Volume>();
-  for (const item of node.list()) {
-    const { name, emptyDir, hostPath } = item.fields(["name", "emptyDir", "hostPath"]);
-    const volumeName = named(name, NAME);
-    if (volumes.has(volumeName)) name.refuse(`${shown(volumeName)} is there twice`);
-    if (hostPath.present) {
-      const { path, type } = hostPath.fields(["path", "type"]);
-      volumes.set(volumeName, {
-        kind: "hostPath",
-        path: absolute(path),
-        type: type.word(HOST_PATH_TYPES, ""),
-      });
-    } else {
-      if (item.fields(["name", "emptyDir"]).emptyDir.value === undefined) {
-        item.refuse("must have emptyDir or hostPath");
-      }
-      emptyDir.fields([]);
-      volumes.set(volumeName, { kind: "emptyDir" });
-    }
-  }
-  return volumes;
+function readSelinux(node: ManifestNode): SelinuxManifest | undefined {
+  if (!node.present) return undefined;
+  const { user, role, type, level } = node.fields(["user", "role", "type", "level"]);
+  return { user: user.text(""), role: role.text(""), type: type.text(""), level: level.text("") };
 }
 
-function readContainer(
-  node: ManifestNode,
-  volumes: ReadonlyMap<string, Volume>,
-  ignore: (path: string) => void,
+interface ContainerContext {
+  readonly volumes: ReadonlyMap<string, Volume>;
+  readonly scope: ConfigScope;
+  readonly note: (note: string) => void;
+  readonly onIgnored: (path: string) => void;
+}
+
+const PROBES = ["livenessProbe", "readinessProbe", "startupProbe"] as const;
+
+const CONTAINER_FIELDS = [
+  "name",
+  "image",
+  "imagePullPolicy",
+  "command",
+  "args",
+  "env",
+  "envFrom",
+  "workingDir",
+  "tty",
+  "stdin",
+  "stdinOnce",
+  "ports",
+  "volumeMounts",
+  "resources",
+  "securityContext",
+  ...PROBES,
+] as const;
+
+const UNSUPPORTED_CONTAINER = {
+  lifecycle: "hooks are run by a kubelet",
+  volumeDevices: "",
+  restartPolicyRules: "",
+};
+
+const IGNORED_CONTAINER = ["terminationMessagePath", "terminationMessagePolicy", "resizePolicy"];
+
+function readContainer(node: ManifestNode, context: ContainerContext): ContainerManifest {
+  const fields = node.fields(CONTAINER_FIELDS, {
+    ignored: IGNORED_CONTAINER,
+    onIgnored: context.onIgnored,
+    unsupported: {
+      ...UNSUPPORTED_CONTAINER,
+      restartPolicy: "give it to the pod; only init containers have their own",
+    },
+  });
+  return containerOf(fields, { ...context, sidecar: false });
+}
+
+function readInitContainer(node: ManifestNode, context: ContainerContext): ContainerManifest {
+  const { restartPolicy, ...fields } = node.fields([...CONTAINER_FIELDS, "restartPolicy"], {
+    ignored: IGNORED_CONTAINER,
+    onIgnored: context.onIgnored,
+    unsupported: UNSUPPORTED_CONTAINER,
+  });
+  const sidecar = restartPolicy.present && restartPolicy.word(["Always"], "Always") === "Always";
+  return containerOf(fields, { ...context, sidecar });
+}
+
+function containerOf(
+  fields: Readonly<Record<typeof CONTAINER_FIELDS[number], ManifestNode>>,
+  { volumes, scope, note, onIgnored, sidecar }: ContainerContext & { readonly sidecar: boolean },
 ): ContainerManifest {
-  const fields = node.fields(
-    [
-      "name",
-      "image",
-      "imagePullPolicy",
-      "command",
-      "args",
-      "env",
-      "workingDir",
-      "tty",
-      "stdin",
-      "stdinOnce",
-      "ports",
-      "volumeMounts",
-      "resources",
-      "securityContext",
-    ],
-    ["terminationMessagePath", "terminationMessagePolicy"],
-    ignore,
-  );
   const image = fields.image.text();
   if (image === "") fields.image.refuse("must not be empty");
-  const env = readEnvironment(fields.env);
-  const variables = new Map(env.map(({ name, value }) => [name, value]));
+  for (const probe of PROBES) {
+    if (fields[probe].present) note(`${fields[probe].path} is not run: probes need a kubelet`);
+  }
   return {
-    name: named(fields.name, NAME),
+    name: labelName(fields.name),
     image,
+    sidecar,
     pullPolicy: fields.imagePullPolicy.word(
       ["Always", "IfNotPresent", "Never"],
       isLatest(image) ? "Always" : "IfNotPresent",
     ),
-    command: fields.command.texts().map((text) => expand(text, variables)),
-    args: fields.args.texts().map((text) => expand(text, variables)),
-    env,
+    command: fields.command.texts(),
+    args: fields.args.texts(),
+    variables: readVariables(fields, scope),
     workingDir: fields.workingDir.text(""),
     tty: fields.tty.boolean(false),
     stdin: fields.stdin.boolean(false),
     stdinOnce: fields.stdinOnce.boolean(false),
     ports: fields.ports.list().map(readPort),
     mounts: fields.volumeMounts.list().map((item) => readMount(item, volumes)),
-    resources: readResources(fields.resources, ignore),
+    resources: readResources(fields.resources, onIgnored),
     security: readContainerSecurity(fields.securityContext),
   };
 }
@@ -371,21 +404,10 @@ function isLatest(image: string): boolean {
   return !last.includes(":") || last.endsWith(":latest");
 }
 
-function readEnvironment(node: ManifestNode): { name: string; value: string }[] {
-  const variables = new Map<string, string>();
-  for (const item of node.list()) {
-    const { name, value } = item.fields(["name", "value"]);
-    const text = name.text();
-    if (!/^[^=\0]+$/.test(text)) name.refuse(`${shown(text)} is no name of a variable`);
-    variables.set(text, expand(value.text(""), variables));
-  }
-  return [...variables].map(([name, value]) => ({ name, value }));
-}
-
 function readPort(node: ManifestNode): PortManifest {
   const { containerPort, hostPort, hostIP, protocol } = node.fields(
     ["containerPort", "hostPort", "hostIP", "protocol"],
-    ["name"],
+    { ignored: ["name"] },
   );
   return {
     containerPort: portNumber(containerPort, 1),
@@ -396,49 +418,45 @@ function readPort(node: ManifestNode): PortManifest {
 }
 
 function readMount(node: ManifestNode, volumes: ReadonlyMap<string, Volume>): VolumeMount {
-  const { name, mountPath, readOnly, mountPropagation } = node.fields([
-    "name",
-    "mountPath",
-    "readOnly",
-    "mountPropagation",
-  ]);
-  const volume = name.text();
-  if (!volumes.has(volume)) name.refuse(`${shown(volume)} is not among spec.volumes`);
+  const { name, mountPath, subPath, readOnly, mountPropagation } = node.fields(
+    ["name", "mountPath", "subPath", "readOnly", "mountPropagation"],
+    { unsupported: ["subPathExpr", "recursiveReadOnly"] },
+  );
+  const volume = volumes.get(name.text()) ??
+    name.refuse(`${shown(name.text())} is not among spec.volumes`);
   return {
-    volume,
-    mountPath: absolute(mountPath),
-    readOnly: readOnly.boolean(false),
+    volume: name.text(),
+    mountPath: absolutePath(mountPath),
+    subPath: subPath.present && subPath.text() !== "" ? readSubPath(subPath, volume) : undefined,
+    readOnly: readOnly.boolean(false) || volume.kind === "files",
     propagation: mountPropagation.word(["None", "HostToContainer", "Bidirectional"], "None"),
   };
 }
 
-function readResources(node: ManifestNode, ignore: (path: string) => void): ResourceManifest {
-  const { limits, requests } = node.fields(["limits", "requests"]);
-  const known = ["cpu", "memory"] as const;
-  const limit = limits.fields(known, ["ephemeral-storage"], ignore);
-  const request = requests.fields(known, ["ephemeral-storage"], ignore);
-  const [cpuLimit, memoryLimit] = [quantity(limit.cpu, 1000n), quantity(limit.memory)];
-  return {
-    cpuLimit,
-    memoryLimit,
-    // What is limited and not requested is requested at its limit.
-    cpuRequest: quantity(request.cpu, 1000n) ?? cpuLimit,
-    memoryRequest: quantity(request.memory) ?? memoryLimit,
-  };
+/** Only of volumes that no container can write: another could have a link to the node there. */
+function readSubPath(node: ManifestNode, volume: Volume): string {
+  if (volume.kind !== "files") {
+    node.refuse("is supported for configMap, secret, downwardAPI and projected only");
+  }
+  const path = relativePath(node);
+  const found = volume.files.some((file) => file.path === path || file.path.startsWith(`${path}/`));
+  return found ? path : node.refuse(`${shown(path)} is not in the volume`);
 }
 
 function readContainerSecurity(node: ManifestNode): ContainerManifest["security"] {
-  const fields = node.fields([
-    "runAsUser",
-    "runAsGroup",
-    "runAsNonRoot",
-    "seccompProfile",
-    "privileged",
-    "readOnlyRootFilesystem",
-    "allowPrivilegeEscalation",
-    "capabilities",
-  ]);
+  const fields = node.fields(
+    [
+      ...IDENTITY,
+      "privileged",
+      "readOnlyRootFilesystem",
+      "allowPrivilegeEscalation",
+      "capabilities",
+      "procMount",
+    ],
+    { unsupported: NOT_LINUX },
+  );
   const capabilities = fields.capabilities.fields(["add", "drop"]);
+  fields.procMount.word(["Default"], "Default");
   return {
     ...readIdentity(fields),
     privileged: fields.privileged.boolean(false),
@@ -447,37 +465,4 @@ function readContainerSecurity(node: ManifestNode): ContainerManifest["security"
     addCapabilities: capabilities.add.texts(),
     dropCapabilities: capabilities.drop.texts(),
   };
-}
-
-function named(node: ManifestNode, form: RegExp): string {
-  const text = node.text();
-  return form.test(text) ? text : node.refuse(`${shown(text)} is not a valid name`);
-}
-
-function absolute(node: ManifestNode): string {
-  const path = node.text();
-  return path.startsWith("/") && !path.includes("\0")
-    ? path
-    : node.refuse(`${shown(path)} must be an absolute path`);
-}
-
-function natural(node: ManifestNode): bigint | undefined {
-  if (!node.present) return undefined;
-  const value = node.integer();
-  return value >= 0n && value < 1n << 62n ? value : node.refuse("must not be negative");
-}
-
-function portNumber(node: ManifestNode, least: number): number {
-  const value = node.integer();
-  return value >= BigInt(least) && value <= 65_535n
-    ? Number(value)
-    : node.refuse("must be a port number");
-}
-
-/** YAML makes numbers of plain digits, which are quantities as well. */
-function quantity(node: ManifestNode, scale = 1n): bigint | undefined {
-  if (!node.present) return undefined;
-  const { value } = node;
-  const text = typeof value === "bigint" || typeof value === "number" ? String(value) : node.text();
-  return parseQuantity(text, scale) ?? node.refuse(`${shown(text)} is no quantity`);
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { InvalidArgumentError } from "../errors/mod.ts";
-import { parsePodManifests } from "./pod_manifest.ts";
+import { parseManifest } from "./manifest.ts";
+import type { PodFacts } from "./pod_fields.ts";
 import { cgroupResources, containerConfig, sandboxConfig } from "./pod_requests.ts";
 import { NamespaceMode, Protocol } from "../proto/mod.ts";
 
@@ -50,39 +51,55 @@ spec:
   containers: [{ name: c, image: a }]
 `;
 
-Deno.test("parsePodManifests() reads pods, and expands variables as Kubernetes does", () => {
-  const [pod, second] = parsePodManifests(POD);
+const FACTS: PodFacts = {
+  uid: "11111111-2222-3333-4444-555555555555",
+  name: "web",
+  namespace: "shop",
+  nodeName: "node1",
+  serviceAccountName: "default",
+  labels: { app: "web" },
+  annotations: {},
+  ips: ["10.0.0.2"],
+  node: { cpu: 2000n, memory: 640n << 20n },
+};
+
+Deno.test("parseManifest() reads pods", () => {
+  const [pod, second] = parseManifest({ text: POD }).pods;
   assert.ok(pod !== undefined && second !== undefined);
   const [container] = pod.containers;
-  assert.deepEqual(container?.command, [
-    "sh",
-    "-c",
-    "echo hello world $(GREETING) $(ABSENT)",
-  ]);
   assert.deepEqual(pod.volumes.get("data"), { kind: "emptyDir" });
-  assert.deepEqual(pod.ignored, ["spec.tolerations"]);
+  assert.deepEqual(pod.notes, ["spec.tolerations is not used here"]);
   assert.equal(container?.pullPolicy, "IfNotPresent");
   assert.equal(second.namespace, "default");
   assert.equal(second.containers[0]?.pullPolicy, "Always");
 });
 
-Deno.test("parsePodManifests() names the path of whatever it does not support", () => {
+Deno.test("parseManifest() names the path of whatever it does not support", () => {
   const wrong: readonly (readonly [change: (text: string) => string, message: RegExp])[] = [
-    [(t) => t.replace("kind: Pod", "kind: Deployment"), /^kind must be Pod, not "Deployment"/],
+    [(t) => t.replace("kind: Pod", "kind: Pode"), /^kind "Pode" cannot be played, perhaps Pod is/],
+    [(t) => t.replace("kind: Pod", "kind: Deployment"), /^apiVersion must be apps\/v1 \(line 2\)/],
+    [
+      (t) => t.replace("hostname: front", "hostNam: front"),
+      /^spec\.hostNam is no field of a manifest, perhaps hostname is meant \(line 10\)$/,
+    ],
+    [
+      (t) => t.replace("value: world", "valeu: world"),
+      /env\[0\]\.valeu is no field of a manifest, perhaps value is meant \(line 23\)$/,
+    ],
     [(t) => t.replace("hostname: front", "hostUsers: false"), /^spec\.hostUsers is not supported/],
     [
-      (t) => t.replace("image: busybox:1.36", "image: a\n    livenessProbe: {}"),
-      /^spec\.containers\[0\]\.livenessProbe is not supported/,
+      (t) => t.replace("image: busybox:1.36", "image: a\n    lifecycle: {}"),
+      /^spec\.containers\[0\]\.lifecycle is not supported/,
     ],
     [
       (t) => t.replace("value: world", "valueFrom: {}"),
-      /^spec\.containers\[0\]\.env\[0\]\.valueFrom is not supported/,
+      /^spec\.containers\[0\]\.env\[0\]\.valueFrom must have one of/,
     ],
     [
       (t) => t.replace("mountPath: /data", "mountPath: data"),
       /volumeMounts\[0\]\.mountPath "data" must be an absolute path/,
     ],
-    [(t) => t.replace("emptyDir: {}", "configMap: {}"), /^spec\.volumes\[0\]\.configMap is not/],
+    [(t) => t.replace("emptyDir: {}", "nfs: {}"), /^spec\.volumes\[0\]\.nfs is not supported/],
     [(t) => t.replace("64Mi", "64Mb"), /limits\.memory "64Mb" is no quantity/],
     [(t) => t.replace("name: web", "name: Web"), /^metadata\.name "Web" is not a valid name/],
     [(t) => t.replace("hostPort: 8080", "hostPort: 99999"), /hostPort must be a port number/],
@@ -92,7 +109,7 @@ Deno.test("parsePodManifests() names the path of whatever it does not support", 
   for (const [change, message] of wrong) {
     const text = change(POD);
     assert.notEqual(text, POD);
-    assert.throws(() => parsePodManifests(text), (error: unknown) => {
+    assert.throws(() => parseManifest({ text }), (error: unknown) => {
       assert.ok(error instanceof InvalidArgumentError);
       assert.match(error.message, message);
       return true;
@@ -100,15 +117,14 @@ Deno.test("parsePodManifests() names the path of whatever it does not support", 
   }
 });
 
-Deno.test("parsePodManifests() expands no alias", () => {
-  assert.throws(() => parsePodManifests("a: &a [1]\nb: *a\n"));
+Deno.test("parseManifest() expands no alias", () => {
+  assert.throws(() => parseManifest({ text: "a: &a [1]\nb: *a\n" }));
 });
 
 Deno.test("the requests for a pod carry the kubelet's labels, ports and resources", () => {
-  const [pod, second] = parsePodManifests(POD);
-  const identity = { uid: "11111111-2222-3333-4444-555555555555" };
-  const sandbox = sandboxConfig(pod!, identity);
-  assert.equal(sandbox.labels?.["io.kubernetes.pod.uid"], identity.uid);
+  const [pod, second] = parseManifest({ text: POD }).pods;
+  const sandbox = sandboxConfig(pod!, FACTS.uid);
+  assert.equal(sandbox.labels?.["io.kubernetes.pod.uid"], FACTS.uid);
   assert.equal(sandbox.labels?.["app"], "web");
   assert.equal(sandbox.hostname, "front");
   assert.deepEqual(sandbox.portMappings, [
@@ -116,11 +132,12 @@ Deno.test("the requests for a pod carry the kubelet's labels, ports and resource
   ]);
   const config = containerConfig(pod!.containers[0]!, {
     pod: pod!,
-    identity,
+    facts: FACTS,
+    attempt: 0,
     volumes: new Map([["data", "/v/data"], ["logs", "/var/log"]]),
     imageRef: "sha256:abc",
-    memoryBytes: 640n << 20n,
   });
+  assert.deepEqual(config.command, ["sh", "-c", "echo hello world $(GREETING) $(ABSENT)"]);
   assert.deepEqual(config.linux?.resources, {
     cpuShares: 256n,
     cpuPeriod: 100_000n,
@@ -135,7 +152,7 @@ Deno.test("the requests for a pod carry the kubelet's labels, ports and resource
   assert.equal(config.linux?.securityContext?.noNewPrivs, true);
   assert.deepEqual(config.linux?.securityContext?.runAsUser, { value: 1000n });
   assert.ok((config.linux?.securityContext?.maskedPaths?.length ?? 0) > 0);
-  const host = sandboxConfig(second!, identity).linux?.securityContext?.namespaceOptions;
+  const host = sandboxConfig(second!, FACTS.uid).linux?.securityContext?.namespaceOptions;
   assert.equal(host?.network, NamespaceMode.NODE);
 });
 

@@ -13,24 +13,27 @@ import {
   Protocol,
   type SecurityProfile,
   SecurityProfile_ProfileType as ProfileType,
+  SupplementalGroupsPolicy,
 } from "../proto/mod.ts";
+import { environmentOf } from "./container_environment.ts";
+import { expand } from "./expansion.ts";
+import type { PodFacts } from "./pod_fields.ts";
 import type {
   ContainerManifest,
   PodManifest,
-  ResourceManifest,
-  SeccompChoice,
+  ProfileChoice,
+  SelinuxManifest,
 } from "./pod_manifest.ts";
+import { DATA_LINK, type VolumePaths } from "./pod_volumes.ts";
+import type { ResourceManifest } from "./resource_manifest.ts";
 
-/** What a manifest does not say. */
-export interface PodIdentity {
-  readonly uid: string;
-}
+/** Of a container that `play` made: its manifest's restartPolicy is its own, it ends last. */
+export const SIDECAR_ANNOTATION = "sauropod.io/play.sidecar";
+/** Seconds from the stop signal to the kill, as the kubelet writes it. */
+export const GRACE_ANNOTATION = "io.kubernetes.pod.terminationGracePeriod";
 
 /** A pod's sandbox; logs go where the server's configuration says. */
-export function sandboxConfig(
-  pod: PodManifest,
-  { uid }: PodIdentity,
-): DeepPartial<PodSandboxConfig> {
+export function sandboxConfig(pod: PodManifest, uid: string): DeepPartial<PodSandboxConfig> {
   return {
     metadata: { name: pod.name, namespace: pod.namespace, uid, attempt: 0 },
     hostname: pod.hostNetwork ? "" : pod.hostname,
@@ -48,7 +51,7 @@ export function sandboxConfig(
         options: [...pod.dns.options],
       },
     }),
-    portMappings: pod.containers.flatMap(({ ports }) => ports)
+    portMappings: allContainers(pod).flatMap(({ ports }) => ports)
       .filter((port) => port.hostPort > 0 && !pod.hostNetwork)
       .map((port) => ({
         protocol: Protocol[port.protocol],
@@ -63,43 +66,49 @@ export function sandboxConfig(
         ...optionalId("runAsUser", pod.security.runAsUser),
         ...optionalId("runAsGroup", pod.security.runAsGroup),
         supplementalGroups: groupsOf(pod),
-        privileged: pod.containers.some((container) => container.security.privileged),
-        seccomp: seccompProfile(pod.security.seccomp),
+        supplementalGroupsPolicy: GROUPS_POLICY[pod.security.supplementalGroupsPolicy],
+        privileged: allContainers(pod).some((container) => container.security.privileged),
+        seccomp: profile(pod.security.seccomp),
+        ...optionalSelinux(pod.security.selinux),
       },
     },
   };
 }
 
-/** Where the volumes of a pod are on the node: absolute path by name. */
-export type VolumePaths = ReadonlyMap<string, string>;
+export function allContainers(pod: PodManifest): readonly ContainerManifest[] {
+  return [...pod.initContainers, ...pod.containers];
+}
 
 export interface ContainerContext {
   readonly pod: PodManifest;
-  readonly identity: PodIdentity;
+  readonly facts: PodFacts;
   readonly volumes: VolumePaths;
   /** Reference of the image that was pulled or found. */
   readonly imageRef: string;
-  /** Of the node, for the share of memory that a request is. */
-  readonly memoryBytes: bigint;
+  /** 0 for the first, one more at each restart. */
+  readonly attempt: number;
 }
 
 export function containerConfig(
   container: ContainerManifest,
-  { pod, identity, volumes, imageRef, memoryBytes }: ContainerContext,
+  { pod, facts, volumes, imageRef, attempt }: ContainerContext,
 ): DeepPartial<ContainerConfig> {
   const { security } = container;
   const user = security.runAsUser ?? pod.security.runAsUser;
   const group = security.runAsGroup ?? pod.security.runAsGroup;
+  const environment = environmentOf(container.variables, facts, container.resources);
   return {
-    metadata: { name: container.name, attempt: 0 },
+    metadata: { name: container.name, attempt },
     image: { image: imageRef, userSpecifiedImage: container.image },
-    command: [...container.command],
-    args: [...container.args],
+    command: container.command.map((text) => expand(text, environment)),
+    args: container.args.map((text) => expand(text, environment)),
     workingDir: container.workingDir,
-    envs: container.env.map(({ name, value }) => ({ key: name, value: encoder.encode(value) })),
+    envs: [...environment].map(([key, value]) => ({ key, value: encoder.encode(value) })),
     mounts: container.mounts.map((mount) => ({
       containerPath: mount.mountPath,
-      hostPath: volumes.get(mount.volume) ?? "",
+      hostPath: `${volumes.get(mount.volume) ?? ""}${
+        mount.subPath === undefined ? "" : `/${DATA_LINK}/${mount.subPath}`
+      }`,
       readonly: mount.readOnly,
       propagation: PROPAGATION[mount.propagation],
     })),
@@ -107,17 +116,18 @@ export function containerConfig(
       "io.kubernetes.container.name": container.name,
       "io.kubernetes.pod.name": pod.name,
       "io.kubernetes.pod.namespace": pod.namespace,
-      "io.kubernetes.pod.uid": identity.uid,
+      "io.kubernetes.pod.uid": facts.uid,
     },
     annotations: {
-      "io.kubernetes.pod.terminationGracePeriod": String(pod.terminationGracePeriodSeconds),
+      [GRACE_ANNOTATION]: String(pod.terminationGracePeriodSeconds),
+      ...(container.sidecar ? { [SIDECAR_ANNOTATION]: "true" } : {}),
     },
-    logPath: `${container.name}/0.log`,
+    logPath: `${container.name}/${attempt}.log`,
     stdin: container.stdin,
     stdinOnce: container.stdinOnce,
     tty: container.tty,
     linux: {
-      resources: cgroupResources(container.resources, memoryBytes),
+      resources: cgroupResources(container.resources, facts.node.memory),
       securityContext: {
         capabilities: {
           addCapabilities: [...security.addCapabilities],
@@ -128,11 +138,14 @@ export function containerConfig(
         ...optionalId("runAsUser", user),
         ...optionalId("runAsGroup", group),
         supplementalGroups: groupsOf(pod),
+        supplementalGroupsPolicy: GROUPS_POLICY[pod.security.supplementalGroupsPolicy],
         readonlyRootfs: security.readOnlyRootFilesystem,
         noNewPrivs: !security.allowPrivilegeEscalation,
         seccomp: security.privileged
           ? { profileType: ProfileType.Unconfined }
-          : seccompProfile(security.seccomp ?? pod.security.seccomp),
+          : profile(security.seccomp ?? pod.security.seccomp),
+        ...optionalAppArmor(security.appArmor ?? pod.security.appArmor),
+        ...optionalSelinux(security.selinux ?? pod.security.selinux),
         ...(security.privileged ? {} : {
           maskedPaths: [...MASKED_PATHS],
           readonlyPaths: [...READONLY_PATHS],
@@ -143,6 +156,11 @@ export function containerConfig(
 }
 
 const encoder = new TextEncoder();
+
+const GROUPS_POLICY = {
+  Merge: SupplementalGroupsPolicy.Merge,
+  Strict: SupplementalGroupsPolicy.Strict,
+} as const;
 
 const PROPAGATION = {
   None: MountPropagation.PROPAGATION_PRIVATE,
@@ -188,8 +206,8 @@ function optionalId<Name extends string>(name: Name, value: bigint | undefined) 
   return value === undefined ? {} : { [name]: { value } };
 }
 
-/** Where nothing is said, the filter of the runtime: a person at a terminal gets the safe default. */
-function seccompProfile(choice: SeccompChoice | undefined): DeepPartial<SecurityProfile> {
+/** Where nothing is said, the profile of the runtime: a person at a terminal gets the safe default. */
+function profile(choice: ProfileChoice | undefined): DeepPartial<SecurityProfile> {
   switch (choice?.kind) {
     case "Unconfined":
       return { profileType: ProfileType.Unconfined };
@@ -198,6 +216,14 @@ function seccompProfile(choice: SeccompChoice | undefined): DeepPartial<Security
     default:
       return { profileType: ProfileType.RuntimeDefault };
   }
+}
+
+function optionalAppArmor(choice: ProfileChoice | undefined) {
+  return choice === undefined ? {} : { apparmor: profile(choice) };
+}
+
+function optionalSelinux(selinux: SelinuxManifest | undefined) {
+  return selinux === undefined ? {} : { selinuxOptions: { ...selinux } };
 }
 
 const PERIOD_USEC = 100_000n;

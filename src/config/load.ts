@@ -13,7 +13,7 @@ import {
   shown,
 } from "../errors/mod.ts";
 import { FILE_LIMIT_BYTES, isTable, type Node, parseFile } from "./_document.ts";
-import { nearest } from "./_nearest.ts";
+import { nearest } from "../errors/nearest.ts";
 import { EXPECTED, valueOfNode, valueOfText } from "./_values.ts";
 import {
   type Configuration,

@@ -17,6 +17,7 @@ kind: Pod
 metadata: { name: web, namespace: shop }
 spec:
   restartPolicy: Never
+  terminationGracePeriodSeconds: 1
   volumes: [{ name: data, emptyDir: {} }]
   containers:
   - name: main

@@ -1,7 +1,8 @@
 import { FailedPreconditionError, InvalidArgumentError, shown } from "../../errors/mod.ts";
 import { CLIENT_OPTIONS, type Command } from "../command.ts";
 import { findContainerOrOnly } from "../lookup.ts";
-import { hasEnded, writeEntries } from "../log_output.ts";
+import { hasEnded } from "../container_end.ts";
+import { writeEntries } from "../log_output.ts";
 import { readLog } from "../container_log.ts";
 
 /** `sauropod logs [-f] CONTAINER` */

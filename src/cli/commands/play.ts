@@ -6,10 +6,12 @@ import {
   type Invocation,
   OUTPUT_OPTION,
 } from "../command.ts";
-import { MANIFEST_LIMIT_BYTES, parsePodManifests, type PodManifest } from "../pod_manifest.ts";
+import { type ManifestFile, parseManifest } from "../manifest.ts";
+import { MANIFEST_LIMIT_BYTES } from "../manifest_source.ts";
+import type { PodManifest } from "../pod_manifest.ts";
 import { removePod } from "../pod_removal.ts";
-import { podsNamed, type StartedPod, startPod } from "../pod_start.ts";
-import { attendPod } from "../pod_wait.ts";
+import { podsNamed, type RunningPod, type StartedPod, startPod } from "../pod_start.ts";
+import { attendPod, initRetries } from "../pod_supervision.ts";
 import { json } from "../json_output.ts";
 import { outputFormat, shortId } from "../table.ts";
 
@@ -18,22 +20,44 @@ export const play: Command = {
   name: "play",
   usage: "[OPTIONS] FILE",
   summary: "run the pods of a Kubernetes manifest",
-  description: "The file holds Pod objects, - reads standard input. Containers are started once: " +
-    "restartPolicy asks for a kubelet.",
+  description:
+    "The file holds Pods, or Deployments and other controllers, of which one pod is run, " +
+    "and the ConfigMaps and Secrets that they use; - reads standard input. Init containers run one " +
+    "after the other, sidecars beside the rest. With --wait containers are restarted as restartPolicy " +
+    "says, with delays from 1 s to a minute, until all have ended or Ctrl-C, which takes the pods " +
+    "away. Without it nobody restarts them.",
   options: {
     ...CLIENT_OPTIONS,
     ...OUTPUT_OPTION,
+    configmap: {
+      type: "string",
+      multiple: true,
+      value: "FILE",
+      summary: "more ConfigMaps and Secrets",
+    },
     down: { type: "boolean", summary: "stop and remove the pods instead" },
-    wait: { type: "boolean", short: "w", summary: "show the output, pass the exit status on" },
+    wait: {
+      type: "boolean",
+      short: "w",
+      summary: "stay: show the output, restart, pass on the exit status",
+    },
     rm: { type: "boolean", summary: "with --wait: remove the pods at the end" },
     replace: { type: "boolean", summary: "remove pods of the same name first" },
     quiet: { type: "boolean", short: "q", summary: "no progress of pulls" },
   },
   positionals: [1, 1],
   async run(invocation, context) {
-    const pods = parsePodManifests(await manifestText(invocation.positionals[0]!, context));
-    if (pods.length === 0) throw new InvalidArgumentError("The manifest holds no pod");
+    const file = await readManifest(invocation.positionals[0]!, context);
+    const extra: ManifestFile[] = [];
+    for (const path of invocation.texts("configmap")) extra.push(await readManifest(path, context));
+    const { pods, notes } = parseManifest(file, extra);
+    if (pods.length === 0) {
+      throw new InvalidArgumentError("The manifest holds no pod", {
+        remedy: "add an object of the kind Pod or Deployment",
+      });
+    }
     if (invocation.flag("down")) return await down(pods, invocation, context);
+    for (const note of notes) context.terminal.error(`note: ${note}\n`);
     return await up(pods, invocation, context);
   },
 };
@@ -44,21 +68,22 @@ async function up(
   context: CommandContext,
 ): Promise<number> {
   const { terminal } = context;
+  const waits = invocation.flag("wait");
   for (const pod of pods) {
-    for (const path of pod.ignored) terminal.error(`note: ${pod.name}: ${path} is not used here\n`);
-    if (pod.restartPolicy !== "Never") {
+    for (const note of pod.notes) terminal.error(`note: ${pod.name}: ${note}\n`);
+    if (pod.restartPolicy !== "Never" && !waits) {
       terminal.error(
-        `note: ${pod.name}: containers are not restarted, whatever restartPolicy says\n`,
+        `note: ${pod.name}: containers that end are not restarted; ` +
+          `restartPolicy ${pod.restartPolicy} needs --wait\n`,
       );
     }
   }
   const format = outputFormat(invocation);
-  const waits = invocation.flag("wait");
   using client = await context.connect(invocation);
   using interruption = context.interruption();
   const { signal } = interruption;
   await using undo = new AsyncDisposableStack();
-  const started: StartedPod[] = [];
+  const running: RunningPod[] = [];
   for (const pod of pods) {
     const made = await startPod({
       client,
@@ -67,18 +92,19 @@ async function up(
       signal,
       replace: invocation.flag("replace"),
       quiet: invocation.flag("quiet"),
+      ...(waits ? { mayRetry: initRetries({ terminal, signal, podName: pod.name }) } : {}),
     });
-    undo.defer(() => removePod(client, asSandbox(made)));
-    started.push(made);
-    if (!waits && format === "table") terminal.out(`${line(made)}\n`);
+    undo.defer(() => removePod(client, asSandbox(made.started), { gracefully: true }));
+    running.push(made);
+    if (!waits && format === "table") terminal.out(`${line(made.started)}\n`);
   }
-  if (format === "json") terminal.out(json(started));
+  if (format === "json") terminal.out(json(running.map(({ started }) => started)));
   if (!waits) {
     undo.move();
     return 0;
   }
   const statuses = await Promise.all(
-    started.map((pod) => attendPod(client, terminal, pod, signal)),
+    running.map((pod) => attendPod({ client, terminal, pod, signal })),
   );
   if (!invocation.flag("rm") && !signal.aborted) undo.move();
   return statuses.find((status) => status !== 0) ?? 0;
@@ -92,7 +118,7 @@ async function down(
   using client = await context.connect(invocation);
   for (const pod of pods) {
     for (const sandbox of await podsNamed(client, pod)) {
-      await removePod(client, sandbox);
+      await removePod(client, sandbox, { gracefully: true });
       context.terminal.out(`${pod.namespace}/${pod.name} ${shortId(sandbox.id)} removed\n`);
     }
   }
@@ -105,6 +131,11 @@ function asSandbox({ id, name, namespace, uid }: StartedPod): Parameters<typeof 
 
 function line({ namespace, name, id, ip }: StartedPod): string {
   return `${namespace}/${name} ${shortId(id)}${ip === "" ? "" : ` ${ip}`}`;
+}
+
+async function readManifest(file: string, context: CommandContext): Promise<ManifestFile> {
+  const text = await manifestText(file, context);
+  return file === "-" ? { text } : { text, name: file };
 }
 
 async function manifestText(file: string, { terminal }: CommandContext): Promise<string> {

@@ -1,9 +1,10 @@
 import { InvalidArgumentError, shown } from "../../errors/mod.ts";
 import { CLIENT_OPTIONS, type Command, type Invocation } from "../command.ts";
-import { parsePodManifests, type PodManifest } from "../pod_manifest.ts";
+import { parseManifest } from "../manifest.ts";
+import type { PodManifest } from "../pod_manifest.ts";
 import { removePod } from "../pod_removal.ts";
 import { startPod } from "../pod_start.ts";
-import { attendPod } from "../pod_wait.ts";
+import { attendPod } from "../pod_supervision.ts";
 import { json } from "../json_output.ts";
 import { shortId } from "../table.ts";
 
@@ -54,7 +55,7 @@ export const run: Command = {
     using client = await context.connect(invocation);
     using interruption = context.interruption();
     const { signal } = interruption;
-    const started = await startPod({
+    const running = await startPod({
       client,
       terminal,
       pod,
@@ -62,6 +63,7 @@ export const run: Command = {
       replace: invocation.flag("replace"),
       quiet: invocation.flag("quiet"),
     });
+    const { started } = running;
     const { id, name, namespace, uid } = started;
     if (invocation.flag("detach")) {
       terminal.out(`${started.containers[0]?.id ?? id}\n`);
@@ -69,7 +71,7 @@ export const run: Command = {
     }
     await using undo = new AsyncDisposableStack();
     undo.defer(() => removePod(client, { id, metadata: { name, namespace, uid, attempt: 0 } }));
-    const status = await attendPod(client, terminal, started, signal);
+    const status = await attendPod({ client, terminal, pod: running, signal });
     if (!invocation.flag("rm") && !signal.aborted) {
       undo.move();
       terminal.error(`note: the pod ${shortId(id)} stays; sauropod rm -pf ${shortId(id)}\n`);
@@ -123,7 +125,7 @@ function podFor(invocation: Invocation): PodManifest {
       }],
     },
   };
-  return parsePodManifests(json(manifest))[0]!;
+  return parseManifest({ text: json(manifest) }).pods[0]!;
 }
 
 function portFor(text: string): unknown {

@@ -10,10 +10,11 @@ import { serve } from "./src/compose/mod.ts";
 const VERSION = "1.37.0-dev";
 
 if (import.meta.main) {
+  const env = Deno.env.toObject();
   const status = await runCommandLine({
     args: Deno.args,
-    env: Deno.env.toObject(),
-    terminal: processTerminal(),
+    env,
+    terminal: processTerminal(env),
     version: VERSION,
     serve: (options) => serve(options, VERSION),
   });

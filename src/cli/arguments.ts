@@ -5,13 +5,14 @@
  */
 import { parseArgs, type ParseArgsConfig } from "node:util";
 import { errorMessage, InvalidArgumentError } from "../errors/mod.ts";
-import type { Command, Invocation, OptionTable } from "./command.ts";
+import { type Command, type Invocation, optionsOf, type OptionTable } from "./command.ts";
 
 /** @throws {InvalidArgumentError} an unknown option, a missing value, too few or too many arguments */
 export function parseInvocation(command: Command, args: readonly string[]): Invocation {
-  const options = parserOptions(command.options);
+  const table = optionsOf(command);
+  const options = parserOptions(table);
   const { own, rest } = splitAt(command, options, args);
-  const { plain, booleans } = withoutBooleanValues(command.options, own);
+  const { plain, booleans } = withoutBooleanValues(table, own);
   let parsed;
   try {
     parsed = parseArgs({ args: plain, options, allowPositionals: true, strict: true });

@@ -14,9 +14,13 @@ export interface OptionSpec {
   readonly multiple?: boolean;
   /** Placeholder of the value in the help text. */
   readonly value?: string;
+  /** The words that the value may be, for completion. */
+  readonly choices?: readonly string[];
   readonly summary: string;
   /** Left out of the help text. */
   readonly hidden?: boolean;
+  /** Sets a key of the configuration: the reference lists it at `serve` alone. */
+  readonly configures?: boolean;
 }
 
 export type OptionTable = Readonly<Record<string, OptionSpec>>;
@@ -32,8 +36,24 @@ export interface Invocation {
   readonly rest: readonly string[];
 }
 
+/** What an argument names, for completion. */
+export type ArgumentKind = "file" | "pod" | "container" | "image" | "command" | "shell";
+
+/** A word that a command may begin its arguments with: `config check`. */
+export interface Verb {
+  readonly name: string;
+  readonly aliases?: readonly string[];
+  readonly summary: string;
+}
+
 export interface Command {
   readonly name: string;
+  /** Other names, as CRI-O has them. */
+  readonly aliases?: readonly string[];
+  /** Left out of help and reference. */
+  readonly hidden?: boolean;
+  readonly verbs?: readonly Verb[];
+  readonly arguments?: ArgumentKind;
   /** What follows the name: `[OPTIONS] POD...`. */
   readonly usage: string;
   /** One line for the list of commands. */
@@ -55,6 +75,8 @@ export interface CommandContext {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Version of this program, such as `1.37.0-dev`. */
   readonly version: string;
+  /** All of them, for help and completion. */
+  readonly commands: readonly Command[];
   /** Runs the server until it is told to stop. Given by the composition. */
   readonly serve: Serve;
   /** The client of the running server; options and environment say which. */
@@ -97,5 +119,27 @@ export const CLIENT_OPTIONS: OptionTable = {
 };
 
 export const OUTPUT_OPTION: OptionTable = {
-  output: { type: "string", short: "o", value: "FORMAT", summary: "table or json" },
+  output: {
+    type: "string",
+    short: "o",
+    value: "FORMAT",
+    choices: ["table", "json", "yaml"],
+    summary: "table, json or yaml",
+  },
 };
+
+/** Options of every command. */
+export const COMMON_OPTIONS: OptionTable = {
+  color: {
+    type: "string",
+    value: "WHEN",
+    choices: ["auto", "always", "never"],
+    summary: "auto, always or never; auto looks at the terminal and at NO_COLOR",
+  },
+  help: { type: "boolean", short: "h", summary: "show this help" },
+};
+
+/** Own options first, then those of every command. */
+export function optionsOf({ options }: Pick<Command, "options">): OptionTable {
+  return { ...options, ...COMMON_OPTIONS };
+}

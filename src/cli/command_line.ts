@@ -7,6 +7,7 @@ import { errorMessage, InvalidArgumentError, SauropodError } from "../errors/mod
 import { parseInvocation } from "./arguments.ts";
 import type { Command, CommandContext, Interruption, Invocation, Serve } from "./command.ts";
 import { check } from "./commands/check.ts";
+import { completion, names } from "./commands/completion.ts";
 import { config } from "./commands/config.ts";
 import { exec } from "./commands/exec.ts";
 import { images } from "./commands/images.ts";
@@ -15,6 +16,7 @@ import { load } from "./commands/load.ts";
 import { logs } from "./commands/logs.ts";
 import { play } from "./commands/play.ts";
 import { pods } from "./commands/pods.ts";
+import { man, markdown } from "./commands/reference.ts";
 import { ps } from "./commands/ps.ts";
 import { pull } from "./commands/pull.ts";
 import { rm } from "./commands/rm.ts";
@@ -26,8 +28,10 @@ import { stop } from "./commands/stop.ts";
 import { version } from "./commands/version.ts";
 import { connectTo } from "./client.ts";
 import { socketOf, timeoutOf } from "./endpoint.ts";
-import { described } from "./failure.ts";
+import { tellError } from "./failure.ts";
 import { commandHelp, generalHelp } from "./help.ts";
+import { nearest } from "../errors/nearest.ts";
+import { colourChoice, coloured, plain } from "./style.ts";
 import type { Terminal } from "./terminal.ts";
 
 export const COMMANDS: readonly Command[] = [
@@ -49,6 +53,10 @@ export const COMMANDS: readonly Command[] = [
   inspect,
   stop,
   rm,
+  completion,
+  man,
+  markdown,
+  names,
 ];
 
 export interface CommandLine {
@@ -69,7 +77,7 @@ export async function runCommandLine(line: CommandLine): Promise<number> {
   try {
     return await dispatch(args, line);
   } catch (error) {
-    terminal.error(`error: ${described(error)}\n`);
+    tellError(terminal, error);
     return error instanceof SauropodError && error.message.startsWith("Cannot run sauropod ")
       ? USAGE_STATUS
       : 1;
@@ -86,17 +94,31 @@ async function dispatch(args: readonly string[], line: CommandLine): Promise<num
   const [name, rest] = first === "" || (first.startsWith("-") && first !== "--version")
     ? ["serve", args]
     : [first.replace(/^--version$/, "version"), args.slice(1)];
-  const command = COMMANDS.find((candidate) => candidate.name === name) ??
-    (name === "help" ? COMMANDS.find((candidate) => candidate.name === rest[0]) : undefined);
+  const command = commandNamed(name) ?? (name === "help" ? commandNamed(rest[0] ?? "") : undefined);
   if (command === undefined) {
-    terminal.error(`error: There is no command ${JSON.stringify(name)}; see sauropod --help\n`);
+    const meant = name === "help" ? rest[0] ?? "" : name;
+    const near = nearest(meant, COMMANDS.map((candidate) => candidate.name));
+    tellError(
+      terminal,
+      new InvalidArgumentError(
+        `There is no command ${JSON.stringify(meant)}; see sauropod --help`,
+        near === undefined ? {} : { remedy: `perhaps ${near} is meant` },
+      ),
+    );
     return USAGE_STATUS;
   }
   if (name === "help" || asksForHelp(command, rest)) {
     terminal.out(commandHelp(command));
     return 0;
   }
-  return await command.run(invocationOf(command, rest), contextOf(line));
+  const invocation = invocationOf(command, rest);
+  return await command.run(invocation, contextOf(line, invocation));
+}
+
+function commandNamed(name: string): Command | undefined {
+  return COMMANDS.find((candidate) =>
+    candidate.name === name || candidate.aliases?.includes(name) === true
+  );
 }
 
 /** @throws {InvalidArgumentError} the arguments fit no call of the command */
@@ -122,10 +144,18 @@ function asksForHelp({ passesOnAfter }: Command, args: readonly string[]): boole
   return own.includes("--help") || own.includes("-h");
 }
 
-function contextOf({ terminal, env, version, serve }: CommandLine): CommandContext {
+function contextOf(
+  { terminal, env, version, serve }: CommandLine,
+  invocation: Invocation,
+): CommandContext {
+  const choice = colourChoice(invocation.text("color"));
+  const paint = choice === "always" ? coloured : plain;
   return {
-    terminal,
+    terminal: choice === "auto"
+      ? terminal
+      : Object.create(terminal, { paint: { value: { out: paint, error: paint } } }),
     env,
+    commands: COMMANDS,
     version,
     serve,
     async connect(invocation) {

@@ -19,6 +19,16 @@ export function serverMessage(text: string): [message: string, details: { remedy
   return at < 0 ? [text, {}] : [text.slice(0, at), { remedy: text.slice(at + mark.length) }];
 }
 
+/** Writes an error to standard error, with what to do about it. */
+export function tellError(terminal: Terminal, error: unknown): void {
+  terminal.error(`${terminal.paint.error("red", "error:")} ${described(error)}\n`);
+}
+
+/** Writes something that is good to know to standard error. */
+export function tellNote(terminal: Terminal, text: string): void {
+  terminal.error(`${terminal.paint.error("yellow", "note:")} ${text}\n`);
+}
+
 /**
  * Does the same to each of several things, prints those it was done to, and goes on after a failure.
  *
@@ -35,7 +45,7 @@ export async function forEach(
       await act(name);
       terminal.out(`${name}\n`);
     } catch (error) {
-      terminal.error(`error: ${described(error)}\n`);
+      tellError(terminal, error);
       status = 1;
     }
   }

@@ -1,10 +1,11 @@
 /**
- * CRI messages as JSON for programs, by the protobuf JSON mapping: 64-bit integers as text, bytes as
+ * CRI messages as JSON or YAML for programs, by the protobuf JSON mapping: 64-bit integers as text, bytes as
  * base64, enumerations by their names.
  *
  * @see https://protobuf.dev/programming-guides/json/
  * @module
  */
+import { stringify } from "yaml";
 import {
   CgroupDriver,
   ContainerState,
@@ -16,6 +17,11 @@ import {
   Signal,
   SupplementalGroupsPolicy,
 } from "../proto/mod.ts";
+
+/** @returns YAML text of the same values, which ends in a newline */
+export function yaml(value: unknown): string {
+  return stringify(JSON.parse(json(value)), { lineWidth: 0, aliasDuplicateObjects: false });
+}
 
 type EnumNames = Readonly<Record<number, string>>;
 

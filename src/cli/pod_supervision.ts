@@ -6,7 +6,7 @@
  */
 import type { CriClient } from "./client.ts";
 import { type ContainerEnd, endOf, entriesToEnd } from "./container_end.ts";
-import { described } from "./failure.ts";
+import { described, tellNote } from "./failure.ts";
 import { writeEntries } from "./log_output.ts";
 import type { ContainerManifest, RestartPolicy } from "./pod_manifest.ts";
 import { stopContainers } from "./pod_removal.ts";
@@ -75,9 +75,10 @@ async function attend(
     }
     if (!wantsRestart(policy, end.exitCode)) return end.exitCode;
     const delayMs = backOff.delayMs(end.ranMs);
-    terminal.error(
-      `note: ${manifest.name}: ${name} ended with exit code ${end.exitCode}, restarted ` +
-        `${delayMs === 0 ? "now" : `in ${delayMs / 1000} s`} (attempt ${attempt})\n`,
+    tellNote(
+      terminal,
+      `${manifest.name}: ${name} ended with exit code ${end.exitCode}, restarted ` +
+        `${delayMs === 0 ? "now" : `in ${delayMs / 1000} s`} (attempt ${attempt})`,
     );
     await pause(delayMs, signal);
     if (signal.aborted) return 130;
@@ -128,9 +129,10 @@ export function initRetries(
     const backOff = backOffs.get(name) ?? new RestartBackOff();
     backOffs.set(name, backOff);
     const delayMs = backOff.delayMs(ranMs);
-    terminal.error(
-      `note: ${podName}: the init container ${name} ended with exit code ${exitCode}, run again ` +
-        `${delayMs === 0 ? "now" : `in ${delayMs / 1000} s`}\n`,
+    tellNote(
+      terminal,
+      `${podName}: the init container ${name} ended with exit code ${exitCode}, run again ` +
+        `${delayMs === 0 ? "now" : `in ${delayMs / 1000} s`}`,
     );
     await pause(delayMs, signal);
     return !signal.aborted;

@@ -1,38 +1,67 @@
 /**
- * Output for people (aligned columns) and for programs (JSON).
+ * Output for people (aligned columns) and for programs (JSON, YAML).
  *
  * @module
  */
 import { InvalidArgumentError, shown } from "../errors/mod.ts";
 import type { CommandContext, Invocation } from "./command.ts";
-import { json } from "./json_output.ts";
+import { json, yaml } from "./json_output.ts";
+import type { Colour } from "./style.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** Colours a cell that has been padded. */
+export type CellPaint = (padded: string, row: number, column: number) => string;
 
 /** Rows with their cells aligned, two spaces apart. */
-export function columns(rows: readonly (readonly string[])[]): string[] {
+export function columns(
+  rows: readonly (readonly string[])[],
+  paint: CellPaint = (padded) => padded,
+): string[] {
   const widths: number[] = [];
   for (const row of rows) {
     row.forEach((cell, index) => widths[index] = Math.max(widths[index] ?? 0, cell.length));
   }
-  return rows.map((row) =>
-    row.map((cell, index) => index === row.length - 1 ? cell : cell.padEnd(widths[index]! + 2))
-      .join("").trimEnd()
+  return rows.map((row, at) =>
+    row.map((cell, index) =>
+      paint(index === row.length - 1 ? cell : cell.padEnd(widths[index]! + 2), at, index)
+    ).join("").trimEnd()
   );
 }
 
-export type OutputFormat = "table" | "json";
+const OUTPUT_FORMATS = ["table", "json", "yaml"] as const;
+export type OutputFormat = typeof OUTPUT_FORMATS[number];
 
-/** @throws {InvalidArgumentError} the format asked for is neither table nor json */
-export function outputFormat(invocation: Invocation): OutputFormat {
-  const format = invocation.text("output") ?? "table";
-  if (format === "table" || format === "json") return format;
-  throw new InvalidArgumentError(`Cannot write the output as ${shown(format)}`, {
+/** @throws {InvalidArgumentError} the format asked for is none of table, json and yaml */
+export function outputFormat(
+  invocation: Invocation,
+  fallback: OutputFormat = "table",
+): OutputFormat {
+  const text = invocation.text("output") ?? fallback;
+  const format = OUTPUT_FORMATS.find((one) => one === text);
+  if (format !== undefined) return format;
+  throw new InvalidArgumentError(`Cannot write the output as ${shown(text)}`, {
     field: "output",
-    value: format,
-    remedy: "give table or json",
+    value: text,
+    remedy: `give ${OUTPUT_FORMATS.join(", ")}`,
   });
 }
 
-/** Writes rows below a header, or all of `value` as JSON. */
+/**
+ * Writes a value as JSON or YAML, if that was asked for.
+ *
+ * @returns false if a table was asked for: nothing is written
+ */
+export function printStructured(
+  terminal: Terminal,
+  format: OutputFormat,
+  value: unknown,
+): boolean {
+  if (format === "table") return false;
+  terminal.out(format === "json" ? json(value) : yaml(value));
+  return true;
+}
+
+/** Writes rows below a header, or all of `value` as JSON or YAML. */
 export function printList(
   { terminal }: CommandContext,
   invocation: Invocation,
@@ -40,10 +69,19 @@ export function printList(
     readonly header: readonly string[];
     readonly rows: readonly (readonly string[])[];
     readonly value: unknown;
+    /** Colour of a cell by its text. */
+    readonly colours?: Readonly<Record<string, Colour>>;
   },
 ): void {
-  if (outputFormat(invocation) === "json") terminal.out(json(list.value));
-  else terminal.out(`${columns([list.header, ...list.rows.map(printable)]).join("\n")}\n`);
+  if (printStructured(terminal, outputFormat(invocation), list.value)) return;
+  const { colours = {} } = list;
+  const rows = [list.header, ...list.rows.map(printable)];
+  const paint: CellPaint = (padded, row) => {
+    const text = padded.trimEnd();
+    const colour = row > 0 && Object.hasOwn(colours, text) ? colours[text] : undefined;
+    return terminal.paint.out(row === 0 ? "bold" : colour, padded);
+  };
+  terminal.out(`${columns(rows, paint).join("\n")}\n`);
 }
 
 /** Cells come from images and requests: a terminal must not obey what is in them. */

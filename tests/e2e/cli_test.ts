@@ -41,6 +41,23 @@ Deno.test("version, check and config need no server", async (t) => {
     assert.equal(report.ready, true);
   });
 
+  await t.step("colours come when asked for, and only then", async () => {
+    const check = ["check", "--config", node.configPath];
+    assert.doesNotMatch(await ok(node, ...check), /\x1b/);
+    assert.match(await ok(node, ...check, "--color", "always"), /^\x1b\[32mok/m);
+    fails(await sauropod(node, [...check, "--color", "blue"]), 1, /--color "blue" is not known/);
+    fails(await sauropod(node, ["pulll"]), 2, /no command "pulll".*\n {2}perhaps pull is meant/);
+  });
+
+  await t.step("completion, man and markdown are printed", async () => {
+    for (const shell of ["bash", "zsh", "fish"]) {
+      assert.match(await ok(node, "complete", shell), /sauropod/);
+    }
+    fails(await sauropod(node, ["completion", "csh"]), 1, /no completion for "csh"\n {2}give bash/);
+    assert.match(await ok(node, "man"), /^\.TH SAUROPOD 8/);
+    assert.match(await ok(node, "md"), /^# Commands$/m);
+  });
+
   await t.step("check says what is missing and how to get it", async () => {
     const config = `${node.directory}/lacking.toml`;
     const text = await Deno.readTextFile(node.configPath);
@@ -166,6 +183,14 @@ Deno.test("pods and containers by the command line", async (t) => {
       1,
       /Cannot write the output as "xml"\n {2}give/,
     );
+    assert.match(await ok(node, "ps", "-o", "yaml"), /^containers:\n {2}- id: [0-9a-f]{64}$/m);
+    assert.equal(
+      await ok(node, "ps", "-q", "--filter", "name=we", "-f", "status=running"),
+      `${id}\n`,
+    );
+    assert.equal(await ok(node, "ps", "-q", "-f", "label=io.kubernetes.pod.name=no"), "");
+    assert.equal(await ok(node, "pods", "-q", "-f", "state=ready"), `${podId}\n`);
+    fails(await sauropod(node, ["ps", "-f", "nmae=x"]), 1, /not known\n {2}perhaps name is meant/);
   });
 
   await t.step("inspect names states and namespace modes", async () => {
@@ -242,6 +267,9 @@ Deno.test("logs -f shows lines as they are written and ends with the container",
     [0, "two\n", "three\n"],
   );
   assert.match(await ok(node, "logs", "--tail", "2", "-t", "talk"), /^\d{4}-\S+Z? two\n$/);
+  assert.equal(await ok(node, "logs", "--since", "10m", "talk"), "one\ntwo\n");
+  assert.equal(await ok(node, "logs", "--since", "2100-01-01", "talk"), "");
+  fails(await sauropod(node, ["logs", "-p", "talk"]), 1, /no attempt of "talk" before 0/);
   fails(await sauropod(node, ["logs", "--tail", "many", "talk"]), 1, /is no number of lines/);
   await ok(node, "rm", "-paf");
 });

@@ -4,9 +4,15 @@ import { type Command, OUTPUT_OPTION } from "../command.ts";
 import { UnavailableError } from "../../errors/mod.ts";
 import { connectTo } from "../client.ts";
 import { checkNode, type Finding } from "../node_check.ts";
-import { json } from "../json_output.ts";
-import { columns, outputFormat } from "../table.ts";
+import { columns, outputFormat, printStructured } from "../table.ts";
+import type { Colour } from "../style.ts";
 import { CONFIGURATION_OPTIONS, loadOptionsOf } from "./serve.ts";
+
+const COLOURS: Readonly<Record<string, Colour>> = {
+  ok: "green",
+  warning: "yellow",
+  missing: "red",
+};
 
 /** `sauropod check`: exit status 1 if pods cannot run on this node. */
 export const check: Command = {
@@ -27,15 +33,16 @@ export const check: Command = {
       ...await leftovers(loaded.configuration.api.listen),
     ];
     const missing = findings.filter(({ state }) => state === "missing").length;
-    if (outputFormat(invocation) === "json") {
-      terminal.out(json({ ready: missing === 0, findings }));
-    } else {
+    const value = { ready: missing === 0, findings };
+    if (!printStructured(terminal, outputFormat(invocation), value)) {
       const rows = findings.map(({ subject, state, message, remedy }) => [
         state,
         subject,
         remedy === undefined ? message : `${message}; ${remedy}`,
       ]);
-      terminal.out(`${columns(rows).join("\n")}\n`);
+      const paint = (padded: string, _: number, column: number) =>
+        terminal.paint.out(column === 0 ? COLOURS[padded.trimEnd()] : undefined, padded);
+      terminal.out(`${columns(rows, paint).join("\n")}\n`);
       terminal.out(
         missing === 0
           ? "This node can run pods.\n"

@@ -5,9 +5,8 @@ import {
   printConfiguration,
 } from "../../config/mod.ts";
 import { InvalidArgumentError, shown } from "../../errors/mod.ts";
-import type { Command, CommandContext, Invocation } from "../command.ts";
-import { json } from "../json_output.ts";
-import { outputFormat } from "../table.ts";
+import { type Command, type CommandContext, type Invocation, OUTPUT_OPTION } from "../command.ts";
+import { outputFormat, printStructured } from "../table.ts";
 import { CONFIGURATION_OPTIONS, loadOptionsOf } from "./serve.ts";
 
 /** `sauropod config`: prints the documented file; `config check FILE` judges one. */
@@ -20,8 +19,10 @@ export const config: Command = {
   options: {
     ...CONFIGURATION_OPTIONS,
     default: { type: "boolean", summary: "print what applies when nothing is configured" },
-    output: { type: "string", short: "o", value: "FORMAT", summary: "of check: table or json" },
+    ...OUTPUT_OPTION,
   },
+  verbs: [{ name: "check", summary: "judge a file, or the configured ones" }],
+  arguments: "file",
   positionals: [0, 2],
   async run(invocation, context) {
     const [verb, file] = invocation.positionals;
@@ -54,9 +55,8 @@ async function check(
     file === undefined ? options : { ...options, configPath: file },
   );
   const { notices, files } = loaded;
-  if (outputFormat(invocation) === "json") {
-    terminal.out(json({ files, flavour: loaded.flavour, notices }));
-  } else {
+  const value = { files, flavour: loaded.flavour, notices };
+  if (!printStructured(terminal, outputFormat(invocation), value)) {
     terminal.out(notices.map(line).join(""));
     const counted = (level: Notice["level"]) => {
       const count = notices.filter((notice) => notice.level === level).length;

@@ -10,6 +10,7 @@ export const exec: Command = {
   summary: "run a command in a container and pass its exit status on",
   description: "Output comes when the command has ended; interactive commands come later.",
   options: CLIENT_OPTIONS,
+  arguments: "container",
   positionals: [1, 1],
   passesOnAfter: 1,
   async run(invocation, context) {

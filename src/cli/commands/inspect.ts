@@ -1,8 +1,8 @@
-import { NotFoundError, shown } from "../../errors/mod.ts";
+import { InvalidArgumentError, NotFoundError, shown } from "../../errors/mod.ts";
 import type { CriClient } from "../client.ts";
 import { CLIENT_OPTIONS, type Command } from "../command.ts";
 import { findContainer, findImage, findPod } from "../lookup.ts";
-import { json } from "../json_output.ts";
+import { outputFormat, printStructured } from "../table.ts";
 
 /** `sauropod inspect`: everything about pods, containers and images, as JSON. */
 export const inspect: Command = {
@@ -11,14 +11,28 @@ export const inspect: Command = {
   summary: "show everything about a pod, a container or an image",
   options: {
     ...CLIENT_OPTIONS,
-    output: { type: "string", short: "o", value: "FORMAT", summary: "json", hidden: true },
+    output: {
+      type: "string",
+      short: "o",
+      value: "FORMAT",
+      choices: ["json", "yaml"],
+      summary: "json or yaml",
+    },
   },
+  arguments: "container",
   positionals: [1, Infinity],
   async run(invocation, context) {
     using client = await context.connect(invocation);
     const found = [];
     for (const query of invocation.positionals) found.push(await inspected(client, query));
-    context.terminal.out(json(found.length === 1 ? found[0] : found));
+    const value = found.length === 1 ? found[0] : found;
+    const format = outputFormat(invocation, "json");
+    if (!printStructured(context.terminal, format, value)) {
+      throw new InvalidArgumentError("Cannot write all of it as a table", {
+        field: "output",
+        remedy: "give json or yaml",
+      });
+    }
     return 0;
   },
 };

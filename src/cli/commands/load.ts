@@ -16,6 +16,7 @@ export const load: Command = {
     input: { type: "string", short: "i", value: "FILE", summary: "the same as the argument" },
     name: { type: "string", short: "n", value: "NAME", summary: "for an image without a name" },
   },
+  arguments: "file",
   positionals: [0, 1],
   async run(invocation, context) {
     const file = invocation.text("input") ?? invocation.positionals[0] ?? "-";

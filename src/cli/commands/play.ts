@@ -6,14 +6,14 @@ import {
   type Invocation,
   OUTPUT_OPTION,
 } from "../command.ts";
+import { tellNote } from "../failure.ts";
 import { type ManifestFile, parseManifest } from "../manifest.ts";
 import { MANIFEST_LIMIT_BYTES } from "../manifest_source.ts";
 import type { PodManifest } from "../pod_manifest.ts";
 import { removePod } from "../pod_removal.ts";
 import { podsNamed, type RunningPod, type StartedPod, startPod } from "../pod_start.ts";
 import { attendPod, initRetries } from "../pod_supervision.ts";
-import { json } from "../json_output.ts";
-import { outputFormat, shortId } from "../table.ts";
+import { outputFormat, printStructured, shortId } from "../table.ts";
 
 /** `sauropod play FILE` */
 export const play: Command = {
@@ -45,6 +45,7 @@ export const play: Command = {
     replace: { type: "boolean", summary: "remove pods of the same name first" },
     quiet: { type: "boolean", short: "q", summary: "no progress of pulls" },
   },
+  arguments: "file",
   positionals: [1, 1],
   async run(invocation, context) {
     const file = await readManifest(invocation.positionals[0]!, context);
@@ -57,7 +58,7 @@ export const play: Command = {
       });
     }
     if (invocation.flag("down")) return await down(pods, invocation, context);
-    for (const note of notes) context.terminal.error(`note: ${note}\n`);
+    for (const note of notes) tellNote(context.terminal, note);
     return await up(pods, invocation, context);
   },
 };
@@ -70,11 +71,12 @@ async function up(
   const { terminal } = context;
   const waits = invocation.flag("wait");
   for (const pod of pods) {
-    for (const note of pod.notes) terminal.error(`note: ${pod.name}: ${note}\n`);
+    for (const note of pod.notes) tellNote(terminal, `${pod.name}: ${note}`);
     if (pod.restartPolicy !== "Never" && !waits) {
-      terminal.error(
-        `note: ${pod.name}: containers that end are not restarted; ` +
-          `restartPolicy ${pod.restartPolicy} needs --wait\n`,
+      tellNote(
+        terminal,
+        `${pod.name}: containers that end are not restarted; ` +
+          `restartPolicy ${pod.restartPolicy} needs --wait`,
       );
     }
   }
@@ -98,7 +100,7 @@ async function up(
     running.push(made);
     if (!waits && format === "table") terminal.out(`${line(made.started)}\n`);
   }
-  if (format === "json") terminal.out(json(running.map(({ started }) => started)));
+  printStructured(terminal, format, running.map(({ started }) => started));
   if (!waits) {
     undo.move();
     return 0;

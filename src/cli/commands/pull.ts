@@ -11,6 +11,7 @@ export const pull: Command = {
     creds: { type: "string", value: "USER[:PASSWORD]", summary: "credentials for the registry" },
     quiet: { type: "boolean", short: "q", summary: "no progress" },
   },
+  arguments: "image",
   positionals: [1, Infinity],
   async run(invocation, context) {
     using client = await context.connect(invocation);

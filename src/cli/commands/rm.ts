@@ -18,6 +18,7 @@ export const rm: Command = {
     force: { type: "boolean", short: "f", summary: "those that run too" },
     all: { type: "boolean", short: "a", summary: "all of them" },
   },
+  arguments: "container",
   positionals: [0, Infinity],
   async run(invocation, context) {
     using client = await context.connect(invocation);

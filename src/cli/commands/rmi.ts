@@ -13,6 +13,7 @@ export const rmi: Command = {
     all: { type: "boolean", short: "a", summary: "every image" },
     prune: { type: "boolean", summary: "every image that no container uses" },
   },
+  arguments: "image",
   positionals: [0, Infinity],
   async run(invocation, context) {
     using client = await context.connect(invocation);

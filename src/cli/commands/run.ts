@@ -1,5 +1,6 @@
 import { InvalidArgumentError, shown } from "../../errors/mod.ts";
 import { CLIENT_OPTIONS, type Command, type Invocation } from "../command.ts";
+import { tellNote } from "../failure.ts";
 import { parseManifest } from "../manifest.ts";
 import type { PodManifest } from "../pod_manifest.ts";
 import { removePod } from "../pod_removal.ts";
@@ -47,6 +48,7 @@ export const run: Command = {
     replace: { type: "boolean", summary: "remove a pod of the same name first" },
     quiet: { type: "boolean", short: "q", summary: "no progress of the pull" },
   },
+  arguments: "image",
   positionals: [1, 1],
   passesOnAfter: 1,
   async run(invocation, context) {
@@ -74,7 +76,7 @@ export const run: Command = {
     const status = await attendPod({ client, terminal, pod: running, signal });
     if (!invocation.flag("rm") && !signal.aborted) {
       undo.move();
-      terminal.error(`note: the pod ${shortId(id)} stays; sauropod rm -pf ${shortId(id)}\n`);
+      tellNote(terminal, `the pod ${shortId(id)} stays; sauropod rm -pf ${shortId(id)}`);
     }
     return status;
   },

@@ -20,6 +20,7 @@ function keyOptions(): OptionTable {
         ...(key.type === "boolean" ? {} : { value: key.type.toUpperCase() }),
         summary: key.meaning.replace(/\.$/, ""),
         hidden: key.standing !== "effective",
+        configures: true,
       }])
     ),
   );

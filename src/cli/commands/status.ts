@@ -1,6 +1,5 @@
 import { CLIENT_OPTIONS, type Command, OUTPUT_OPTION } from "../command.ts";
-import { json } from "../json_output.ts";
-import { columns, outputFormat } from "../table.ts";
+import { columns, outputFormat, printStructured } from "../table.ts";
 
 /** `sauropod status`: the server's own conditions. Exit status 1 if it is not ready. */
 export const status: Command = {
@@ -17,9 +16,8 @@ export const status: Command = {
       client.runtime.runtimeConfig({}),
     ]);
     const conditions = answer.status?.conditions ?? [];
-    if (outputFormat(invocation) === "json") {
-      context.terminal.out(json({ version, ...answer, config }));
-    } else {
+    const { terminal } = context;
+    if (!printStructured(terminal, outputFormat(invocation), { version, ...answer, config })) {
       const rows = [
         ["server:", `${version.runtimeName} ${version.runtimeVersion}`],
         ["socket:", client.socket],
@@ -29,7 +27,7 @@ export const status: Command = {
         ]),
         ["handlers:", answer.runtimeHandlers.map(({ name }) => name || "(default)").join(", ")],
       ];
-      context.terminal.out(`${columns(rows).join("\n")}\n`);
+      terminal.out(`${columns(rows).join("\n")}\n`);
     }
     return conditions.every((condition) => condition.status) ? 0 : 1;
   },

@@ -14,6 +14,7 @@ export const stop: Command = {
     pod: { type: "boolean", short: "p", summary: "the arguments are pods" },
     grace: { type: "string", short: "t", value: "SECONDS", summary: "time until the kill (10)" },
   },
+  arguments: "container",
   positionals: [1, Infinity],
   async run(invocation, context) {
     using client = await context.connect(invocation);

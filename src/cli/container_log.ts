@@ -99,6 +99,7 @@ export async function* readLog(options: FollowOptions): AsyncGenerator<LogEntry>
   try {
     if (tail !== undefined) await file.seek(await tailOffset(file, tail), Deno.SeekMode.Start);
     const cutter = new LineCutter();
+    let ended = false;
     while (signal?.aborted !== true) {
       yield* entriesOf(file, cutter);
       if (changes === undefined || until === undefined) return;
@@ -110,11 +111,11 @@ export async function* readLog(options: FollowOptions): AsyncGenerator<LogEntry>
         file = next;
         continue;
       }
+      if (ended) return;
       if (changes.closedSinceAsked()) {
-        if (await until()) {
-          yield* entriesOf(file, cutter);
-          return;
-        }
+        ended = await until();
+        // The file may have been rotated while that was asked: one more round reads all there is.
+        if (ended) continue;
         changes.askAgain();
       }
       await changes.next();

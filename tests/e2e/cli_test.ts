@@ -43,8 +43,8 @@ Deno.test("version, check and config need no server", async (t) => {
 
   await t.step("colours come when asked for, and only then", async () => {
     const check = ["check", "--config", node.configPath];
-    assert.doesNotMatch(await ok(node, ...check), /\x1b/);
-    assert.match(await ok(node, ...check, "--color", "always"), /^\x1b\[32mok/m);
+    assert.equal((await ok(node, ...check)).includes("\x1b"), false);
+    assert.ok((await ok(node, ...check, "--color", "always")).includes("\x1b[32mok"));
     fails(await sauropod(node, [...check, "--color", "blue"]), 1, /--color "blue" is not known/);
     fails(await sauropod(node, ["pulll"]), 2, /no command "pulll".*\n {2}perhaps pull is meant/);
   });

@@ -58,7 +58,7 @@ export async function adapt(
 }
 
 /** What the schema says of each value that is not the default. */
-function* judged(merged: MergedConfiguration): Generator<Notice> {
+export function* judged(merged: MergedConfiguration): Generator<Notice> {
   for (const { path, key } of allKeys()) {
     const value = valueAt(merged.configuration, path);
     if (hasDefault(key, value, merged.flavour)) continue;

@@ -93,6 +93,21 @@ export async function loadConfiguration(options: LoadOptions): Promise<LoadedCon
   };
 }
 
+/**
+ * What files alone say, not fitted to the node.
+ *
+ * @throws {NotFoundError} the file does not exist
+ * @throws {InvalidArgumentError} a file is too large, or neither TOML nor YAML
+ */
+export async function mergeFiles(
+  options: Pick<LoadOptions, "configPath" | "configDir">,
+): Promise<{ readonly merged: MergedConfiguration; readonly files: readonly string[] }> {
+  const files = await filesToRead(options);
+  const merger = new Merger(flavourOf(options.configPath ?? DEFAULT_CONFIG_PATH, files));
+  for (const file of files) merger.file(file);
+  return { merged: merger.result(), files: files.map((file) => file.path) };
+}
+
 /** @throws {FailedPreconditionError} the notices hold an error; its message lists all of them */
 export function assertUsable(loaded: LoadedConfiguration): void {
   const errors = loaded.notices.filter((notice) => notice.level === "error");
@@ -108,7 +123,9 @@ interface ReadFile {
   readonly tree: { readonly [key: string]: Node };
 }
 
-async function filesToRead(options: LoadOptions): Promise<ReadFile[]> {
+async function filesToRead(
+  options: Pick<LoadOptions, "configPath" | "configDir">,
+): Promise<ReadFile[]> {
   const files: ReadFile[] = [];
   const { configPath } = options;
   if (configPath !== "") {

@@ -8,6 +8,11 @@ export {
   type WorkloadConfiguration,
 } from "./configuration.ts";
 export {
+  type ConversionRemark,
+  convertConfiguration,
+  type ConvertedConfiguration,
+} from "./convert.ts";
+export {
   assertUsable,
   type ConfigurationPlace,
   DEFAULT_CONFIG_PATH,

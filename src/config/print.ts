@@ -19,12 +19,14 @@ import { formatDuration } from "./size.ts";
 export interface PrintOptions {
   /** Names the tables, and says which values are defaults: those are commented out. */
   readonly flavour: Flavour;
+  /** Dotted paths that are no comment although they have their default: somebody wrote them. */
+  readonly stated?: ReadonlySet<string>;
 }
 
 const WIDTH = 100;
 
 export function printConfiguration(configuration: Configuration, options: PrintOptions): string {
-  const { flavour } = options;
+  const { flavour, stated = new Set() } = options;
   const lines = [
     `# Configuration of sauropod. Commented values are the defaults.`,
     `# \`sauropod config check FILE\` says whether a file is in order.`,
@@ -32,12 +34,16 @@ export function printConfiguration(configuration: Configuration, options: PrintO
   for (const [path, table] of Object.entries(TABLES)) {
     lines.push("", `[${path === "" ? flavour : `${flavour}.${path}`}]`);
     for (const [name, key] of Object.entries(table as KeyTable)) {
-      const value = valueAt(configuration, path === "" ? name : `${path}.${name}`);
-      const live = !sameValue(value, defaultOf(key, flavour));
+      const full = path === "" ? name : `${path}.${name}`;
+      const value = valueAt(configuration, full);
+      const live = stated.has(full) || !sameValue(value, defaultOf(key, flavour));
       lines.push("", ...comments(key), `${live ? "" : "# "}${name} = ${literal(key, value)}`);
     }
     if (path === "runtime") {
-      lines.push(...handlerLines(configuration, flavour), ...workloadLines(configuration, flavour));
+      lines.push(
+        ...handlerLines(configuration, { flavour, stated }),
+        ...workloadLines(configuration, flavour),
+      );
     }
   }
   return `${lines.join("\n")}\n`;
@@ -76,7 +82,10 @@ function* wrapped(sentence: string): Generator<string> {
   yield line;
 }
 
-function* handlerLines({ runtime }: Configuration, flavour: Flavour): Generator<string> {
+function* handlerLines(
+  { runtime }: Configuration,
+  { flavour, stated }: Required<PrintOptions>,
+): Generator<string> {
   yield* [
     "",
     "# Handlers by name. A table here replaces the whole built-in one of that name.",
@@ -88,7 +97,7 @@ function* handlerLines({ runtime }: Configuration, flavour: Flavour): Generator<
   for (const [name, handler] of Object.entries(runtime.runtimes)) {
     const values: Readonly<Record<string, KeyValue>> = { ...handler };
     const same = builtIn[name];
-    const untouched = same !== undefined &&
+    const untouched = same !== undefined && !stated.has(`runtime.runtimes.${name}`) &&
       Object.keys(table).every((key) =>
         sameValue(values[key]!, { ...same }[key as keyof typeof same])
       );

@@ -72,6 +72,27 @@ Deno.test("version, check and config need no server", async (t) => {
     assert.match(await ok(node, "config", "check", path), /: 0 errors, \d+ warnings?\n$/);
   });
 
+  await t.step("config convert makes a file of ours, and says what cannot be kept", async () => {
+    const crio = `${node.directory}/crio.conf`;
+    await Deno.writeTextFile(
+      crio,
+      '[crio]\nlog_dir = "/var/log/x"\ninternal_wipe = false\n[crio.runtime]\nodd = 1\n',
+    );
+    const { code, out, err } = await sauropod(node, ["config", "convert", crio]);
+    assert.equal(code, 0, err);
+    assert.match(out, /^log_dir = "\/var\/log\/x"$/m);
+    assert.match(err, /^left out: internal_wipe = false .* has no effect: /m);
+    assert.match(err, /^unknown: .*no key crio\.runtime\.odd/m);
+    const path = `${node.directory}/converted.toml`;
+    await Deno.writeTextFile(path, out);
+    assert.match(await ok(node, "config", "check", path), /: 0 errors/);
+    fails(
+      await sauropod(node, ["config", "convert", path]),
+      1,
+      /is no crio\.conf\n {2}name a file/,
+    );
+  });
+
   await t.step("config check names the key that was meant", async () => {
     const path = `${node.directory}/wrong.toml`;
     await Deno.writeTextFile(path, '[sauropod.runtime]\ndefault_runtme = "runc"\n');

@@ -1,4 +1,5 @@
 import {
+  convertConfiguration,
   defaultConfiguration,
   loadConfiguration,
   type Notice,
@@ -12,24 +13,33 @@ import { CONFIGURATION_OPTIONS, loadOptionsOf } from "./serve.ts";
 /** `sauropod config`: prints the documented file; `config check FILE` judges one. */
 export const config: Command = {
   name: "config",
-  usage: "[check [FILE]] [OPTIONS]",
-  summary: "print the configuration as a documented file, or check one",
+  usage: "[check [FILE] | convert FILE] [OPTIONS]",
+  summary: "print the configuration as a documented file, check or convert one",
   description: "config check prints what is wrong with a file or not in effect, and exits with 1 " +
-    "if the server would not start with it.",
+    "if the server would not start with it. config convert writes the new file to standard output " +
+    "and what cannot be kept, with the reason, to standard error; it exits with 1 if something of it " +
+    "would stop the start.",
   options: {
     ...CONFIGURATION_OPTIONS,
     default: { type: "boolean", summary: "print what applies when nothing is configured" },
     ...OUTPUT_OPTION,
   },
-  verbs: [{ name: "check", summary: "judge a file, or the configured ones" }],
+  verbs: [
+    { name: "check", summary: "judge a file, or the configured ones" },
+    {
+      name: "convert",
+      summary: "print a crio.conf and its drop-ins as a sauropod.toml, and what cannot be kept",
+    },
+  ],
   arguments: "file",
   positionals: [0, 2],
   async run(invocation, context) {
     const [verb, file] = invocation.positionals;
     if (verb === "check") return await check(file, invocation, context);
+    if (verb === "convert") return await convert(file, invocation, context);
     if (verb !== undefined) {
       throw new InvalidArgumentError(`Cannot ${shown(verb)} a configuration`, {
-        remedy: "use sauropod config or sauropod config check FILE",
+        remedy: "use sauropod config, config check FILE or config convert CRIO.CONF",
       });
     }
     const { terminal, env } = context;
@@ -68,6 +78,29 @@ async function check(
     );
   }
   return notices.some(({ level }) => level === "error") ? 1 : 0;
+}
+
+async function convert(
+  file: string | undefined,
+  invocation: Invocation,
+  { terminal }: CommandContext,
+): Promise<number> {
+  if (file === undefined) {
+    throw new InvalidArgumentError("Cannot convert nothing", {
+      remedy: "name the file: sauropod config convert /etc/crio/crio.conf",
+    });
+  }
+  const configDir = invocation.text("config-dir");
+  const { text, remarks } = await convertConfiguration({
+    configPath: file,
+    ...(configDir === undefined ? {} : { configDir }),
+  });
+  terminal.out(text);
+  for (const { kind, message } of remarks) {
+    const colour = kind === "stops the start" ? "red" : "yellow";
+    terminal.error(`${terminal.paint.error(colour, `${kind}:`)} ${message}\n`);
+  }
+  return remarks.some(({ kind }) => kind === "stops the start") ? 1 : 0;
 }
 
 function line({ level, message }: Notice): string {

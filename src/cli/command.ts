@@ -19,7 +19,7 @@ export interface OptionSpec {
   readonly summary: string;
   /** Left out of the help text. */
   readonly hidden?: boolean;
-  /** Sets a key of the configuration: the reference lists it at `serve` alone. */
+  /** Sets a key of the configuration: the reference leaves it to the file and to the help text. */
   readonly configures?: boolean;
 }
 

@@ -44,11 +44,9 @@ function visible(commands: readonly Command[]): Command[] {
   return commands.filter(({ hidden }) => hidden !== true);
 }
 
-/** Options that set keys of the configuration are the same for every command: told once. */
+/** Options that set keys of the configuration are told by the configuration file, and by --help. */
 function listedOptions(command: Command): [long: string, option: OptionSpec][] {
-  return shownOptions(command).filter(([, { configures }]) =>
-    configures !== true || command.name === "serve"
-  );
+  return shownOptions(command).filter(([, { configures }]) => configures !== true);
 }
 
 /** The description, and where the options are that are not listed. */
@@ -57,7 +55,12 @@ function describedFully(command: Command): string {
   return [
     sentence(command.summary),
     ...(command.description === undefined ? [] : [command.description]),
-    ...(omits ? ["The options of serve that set keys of the configuration apply, too."] : []),
+    ...(omits
+      ? [
+        "Keys of the configuration have options of their name, too: --help lists them, and " +
+        "sauropod config --default tells what they mean.",
+      ]
+      : []),
   ].join(" ");
 }
 

@@ -9,7 +9,7 @@ Deno.test("the reference has every command and every option that is shown", () =
     assert.equal(markdown.includes(`\n## ${name}\n`), hidden !== true, name);
     assert.equal(manual.includes(`\n.SS sauropod ${name.replaceAll("-", "\\-")}`), hidden !== true);
     for (const [long, option] of Object.entries(options)) {
-      if (option.hidden === true || hidden === true) continue;
+      if (option.hidden === true || option.configures === true || hidden === true) continue;
       assert.ok(markdown.includes(`--${long}`), long);
       assert.ok(manual.includes(`\\-\\-${long.replaceAll("-", "\\-")}`), long);
     }

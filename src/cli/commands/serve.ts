@@ -81,7 +81,6 @@ export const serve: Command = {
   name: "serve",
   usage: "[OPTIONS]",
   summary: "run the server (the default command)",
-  description: "Every key of the configuration that is in effect has its option here.",
   options: {
     ...CONFIGURATION_OPTIONS,
     "log": { type: "string", value: "FILE", summary: "log file instead of standard error" },

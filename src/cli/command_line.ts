@@ -26,6 +26,7 @@ import { serve } from "./commands/serve.ts";
 import { status } from "./commands/status.ts";
 import { stop } from "./commands/stop.ts";
 import { version } from "./commands/version.ts";
+import { wipe } from "./commands/wipe.ts";
 import { connectTo } from "./client.ts";
 import { socketOf, timeoutOf } from "./endpoint.ts";
 import { tellError } from "./failure.ts";
@@ -56,6 +57,7 @@ export const COMMANDS: readonly Command[] = [
   completion,
   man,
   markdown,
+  wipe,
   names,
 ];
 

@@ -3,12 +3,19 @@
  *
  * @module
  */
-import { type Flavour, type LiveConfiguration, publicView } from "../config/mod.ts";
+import {
+  type Flavour,
+  type LiveConfiguration,
+  printConfiguration,
+  publicView,
+  withoutSecrets,
+} from "../config/mod.ts";
 import {
   CriServer,
   type HttpAnswer,
   imageMethods,
   imageTransferRoutes,
+  inspectionRoutes,
   runtimeMethods,
 } from "../cri/mod.ts";
 import { SystemClock } from "../model/mod.ts";
@@ -173,6 +180,17 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       image: imageMethods({ images, snapshots, clock }),
       http: {
         ...imageTransferRoutes({ images, spoolDirectory: paths.incoming }),
+        ...inspectionRoutes({
+          containers: pods.containers,
+          sandboxes: pods.sandboxes,
+          configuration: () => printConfiguration(withoutSecrets(live.current), { flavour }),
+          node: {
+            storageDriver: configuration.base.storage_driver,
+            storageRoot: paths.root,
+            imageStore: configuration.base.imagestore,
+            cgroupDriver: "cgroupfs",
+          },
+        }),
         "/v1/pending": () => pendingAnswer(record),
       },
       log,

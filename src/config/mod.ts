@@ -25,5 +25,5 @@ export { allKeys, type Notice, type Source } from "./merged.ts";
 export type { Key, KeyType, KeyValue, Reload, Standing } from "./keys.ts";
 export { localNode, type NodeFacts } from "./node_facts.ts";
 export { printConfiguration, type PrintOptions } from "./print.ts";
-export { publicView } from "./public_view.ts";
+export { publicView, withoutSecrets } from "./public_view.ts";
 export { formatDuration, parseDuration, parseSize } from "./size.ts";

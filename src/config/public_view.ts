@@ -5,6 +5,12 @@ import type { Configuration } from "./configuration.ts";
 const ENVIRONMENT = /_env$/;
 const HIDDEN = "(hidden)";
 
+/** The same as a configuration, to be printed. */
+export function withoutSecrets(configuration: Configuration): Configuration {
+  // The view has the same keys and types: values are replaced by texts where they were texts.
+  return publicView(configuration) as unknown as Configuration;
+}
+
 /**
  * The configuration without what may be secret: of environment variables only the names, as proxies
  * have passwords in their values.

@@ -3,6 +3,7 @@ export { CriServer, type CriServerOptions } from "./server.ts";
 export { runtimeMethods, type RuntimeServiceOptions } from "./runtime_service.ts";
 export { imageMethods, type ImageServiceOptions } from "./image_service.ts";
 export type { NodeFacts, Obstacle } from "./node_status.ts";
+export { type InspectedNode, type InspectionOptions, inspectionRoutes } from "./inspection.ts";
 export { type ImageTransferOptions, imageTransferRoutes } from "./image_transfers.ts";
 export type { HttpAnswer, HttpHandler, HttpRequest, HttpRoutes } from "./http.ts";
 export type { CallObserver, Readiness } from "./instrument.ts";

@@ -30,6 +30,15 @@ Deno.test("version, check and config need no server", async (t) => {
     assert.match(await ok(node, "version"), /^version: +\d+\.\d+\.\d+/);
     assert.match(await ok(node, "--version"), /^version: +\d/);
     assert.equal(JSON.parse(await ok(node, "version", "-o", "json")).criApi, "runtime.v1");
+    assert.equal(JSON.parse(await ok(node, "version", "-j", "-v")).typescript.split(".").length, 3);
+    assert.match(await ok(node, "version", "-o", "yaml"), /^criApi: runtime\.v1$/m);
+  });
+
+  await t.step("what CRI-O's commands do that is not here is said", async () => {
+    assert.equal(await ok(node, "wipe"), "");
+    fails(await sauropod(node, ["wipe", "-f"]), 1, /not built\n {2}remove all pods and images/);
+    fails(await sauropod(node, ["check", "--repair"]), 1, /--repair is not built.*\n {2}restart/);
+    fails(await sauropod(node, ["status", "heap"]), 1, /status heap is not built/);
   });
 
   await t.step("check", async () => {
@@ -212,6 +221,16 @@ Deno.test("pods and containers by the command line", async (t) => {
     assert.equal(await ok(node, "ps", "-q", "-f", "label=io.kubernetes.pod.name=no"), "");
     assert.equal(await ok(node, "pods", "-q", "-f", "state=ready"), `${podId}\n`);
     fails(await sauropod(node, ["ps", "-f", "nmae=x"]), 1, /not known\n {2}perhaps name is meant/);
+  });
+
+  await t.step("status tells configuration, info and containers, as CRI-O's does", async () => {
+    assert.match(await ok(node, "status", "config"), /^\[sauropod\.runtime\]$/m);
+    assert.match(await ok(node, "status", "info"), /^storage driver: +overlay$/m);
+    const told = JSON.parse(await ok(node, "status", "containers", "--id", "web", "-o", "json"));
+    assert.match(told.name, /^k8s_web_web_default_[0-9a-f-]{36}_0$/);
+    assert.deepEqual([told.sandbox, told.host_network], [podId, false]);
+    assert.ok(told.pid > 1);
+    fails(await sauropod(node, ["status", "containers"]), 1, /--id is missing/);
   });
 
   await t.step("inspect names states and namespace modes", async () => {

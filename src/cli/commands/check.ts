@@ -1,7 +1,7 @@
 import { loadConfiguration } from "../../config/mod.ts";
 import { NodeProcessRunner } from "../../sys/mod.ts";
-import { type Command, OUTPUT_OPTION } from "../command.ts";
-import { UnavailableError } from "../../errors/mod.ts";
+import { type Command, type Invocation, type OptionTable, OUTPUT_OPTION } from "../command.ts";
+import { UnavailableError, UnimplementedError } from "../../errors/mod.ts";
 import { connectTo } from "../client.ts";
 import { checkNode, type Finding } from "../node_check.ts";
 import { columns, outputFormat, printStructured } from "../table.ts";
@@ -14,14 +14,35 @@ const COLOURS: Readonly<Record<string, Colour>> = {
   missing: "red",
 };
 
+/** Of `crio check`, which looks at the storage. */
+const REPAIR_OPTIONS: OptionTable = Object.fromEntries(
+  (["age", "force", "repair", "quick", "wipe"] as const).map((name) => [name, {
+    type: name === "age" ? "string" : "boolean",
+    summary: "of crio check; not built",
+    hidden: true,
+  }]),
+);
+
+/** @throws {UnimplementedError} the storage shall be looked at, which nothing but a start does */
+function refuseRepair(invocation: Invocation): void {
+  const asked = Object.keys(REPAIR_OPTIONS)
+    .find((name) => invocation.flag(name) || invocation.text(name) !== undefined);
+  if (asked === undefined) return;
+  throw new UnimplementedError(`check --${asked} is not built: check looks at the node alone`, {
+    remedy: "restart the server: each start compares images and containers with the record, and " +
+      "fetches again what is damaged",
+  });
+}
+
 /** `sauropod check`: exit status 1 if pods cannot run on this node. */
 export const check: Command = {
   name: "check",
   usage: "[OPTIONS]",
   summary: "show what this node lacks for running pods, and how to get it",
-  options: { ...CONFIGURATION_OPTIONS, ...OUTPUT_OPTION },
+  options: { ...CONFIGURATION_OPTIONS, ...OUTPUT_OPTION, ...REPAIR_OPTIONS },
   positionals: [0, 0],
   async run(invocation, { terminal, env }) {
+    refuseRepair(invocation);
     const loaded = await loadConfiguration(loadOptionsOf(invocation, env));
     const findings = [
       ...await checkNode(loaded, {

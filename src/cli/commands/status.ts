@@ -1,14 +1,27 @@
 import { CLIENT_OPTIONS, type Command, OUTPUT_OPTION } from "../command.ts";
+import { statusOf } from "../server_status.ts";
 import { columns, outputFormat, printStructured } from "../table.ts";
 
 /** `sauropod status`: the server's own conditions. Exit status 1 if it is not ready. */
 export const status: Command = {
   name: "status",
-  usage: "[OPTIONS]",
+  usage: "[config | containers --id ID | info] [OPTIONS]",
   summary: "show whether the server and its network are ready",
-  options: { ...CLIENT_OPTIONS, ...OUTPUT_OPTION },
-  positionals: [0, 0],
+  description: "Exits with 1 if they are not. The verbs are those of crio status.",
+  options: {
+    ...CLIENT_OPTIONS,
+    ...OUTPUT_OPTION,
+    id: { type: "string", short: "i", value: "ID", summary: "of status containers: which one" },
+  },
+  verbs: [
+    { name: "config", aliases: ["c"], summary: "the configuration in effect" },
+    { name: "containers", aliases: ["container", "cs", "s"], summary: "one container, by --id" },
+    { name: "info", aliases: ["i"], summary: "cgroup driver, storage driver and directories" },
+  ],
+  positionals: [0, 1],
   async run(invocation, context) {
+    const [verb] = invocation.positionals;
+    if (verb !== undefined) return await statusOf(verb, invocation, context);
     using client = await context.connect(invocation);
     const [version, answer, config] = await Promise.all([
       client.runtime.version({}),

@@ -41,8 +41,10 @@ export async function checkNode(
   return [
     ...rights(facts),
     ...kernel(facts),
-    ...await fileSystems(),
+    ...await fileSystems(facts),
     ...cgroups(facts),
+    cgroupDriver(loaded, facts),
+    ...await appArmor(facts),
     ...configured(loaded),
     ...await handlers(configuration, ports),
     pidHolder(ports),
@@ -106,10 +108,25 @@ function* kernel({ kernel, seccompActions, appArmor, seLinux }: NodeFacts): Gene
   };
 }
 
-async function fileSystems(): Promise<Finding[]> {
+/** A kernel with AppArmor needs the program that loads the default profile. */
+async function appArmor({ appArmor }: NodeFacts): Promise<Finding[]> {
+  if (!appArmor || await exists("/sbin/apparmor_parser")) return [];
+  return [{
+    subject: "profiles",
+    state: "warning",
+    message:
+      "there is no apparmor_parser: containers run without AppArmor unless they name a profile",
+    remedy: "apt-get install apparmor",
+  }];
+}
+
+async function fileSystems({ kernel }: NodeFacts): Promise<Finding[]> {
   const known = await Deno.readTextFile("/proc/filesystems").catch(() => "");
+  const modules = await Deno.readTextFile(`/lib/modules/${kernel.release}/modules.dep`)
+    .catch(() => "");
   return [
-    /\boverlay$/m.test(known)
+    // A module that is there is loaded by the first mount.
+    /\boverlay$/m.test(known) || /^[^:]*\/overlay\.ko/m.test(modules)
       ? { subject: "overlay", state: "ok", message: "layers can be overlaid" }
       : {
         subject: "overlay",
@@ -144,6 +161,30 @@ function* cgroups({ cgroups }: NodeFacts): Generator<Finding> {
       message: `${cgroups.mode}, without ${lacking.join(", ")}: such limits cannot be set`,
       remedy: "enable the controllers on the kernel's command line, such as cgroup_enable=memory",
     };
+}
+
+/** Which driver a server would use here, and why; the kubelet's must be the same. */
+function cgroupDriver(
+  { configuration: { runtime }, sources }: LoadedConfiguration,
+  { systemd }: NodeFacts,
+): Finding {
+  const source = sources.get("runtime.cgroup_manager");
+  const why = source === undefined
+    ? "by default, as systemd runs this node"
+    : source.kind === "node"
+    ? `because ${source.name}`
+    : `as ${source.name} says`;
+  const driver = runtime.cgroup_manager;
+  const subject = "cgroup driver";
+  if (driver === "systemd" && !systemd) {
+    return {
+      subject,
+      state: "missing",
+      message: "systemd is to make the cgroups, and does not run this node",
+      remedy: 'set cgroup_manager = "cgroupfs" here and cgroupDriver: cgroupfs in the kubelet',
+    };
+  }
+  return { subject, state: "ok", message: `${driver}, ${why}; the kubelet's must be the same` };
 }
 
 function* configured({ notices, files }: LoadedConfiguration): Generator<Finding> {
@@ -276,7 +317,7 @@ async function versionOf(
       path,
       args: ["--version"],
       env: { PATH: searchPath },
-      timeoutMs: 5_000,
+      timeoutMs: 60_000,
       outputLimitBytes: 16 * 1024,
     });
     const match = /\b(\d+)\.(\d+)(?:\.(\d+))?\S*/.exec(new TextDecoder().decode(stdout));

@@ -27,6 +27,11 @@ export interface RuntimeHandlerOptions {
   readonly monitorPath: string;
   /** `KEY=VALUE` for the monitor and the runtime below it. */
   readonly monitorEnv: readonly string[];
+  /**
+   * Where the monitor of a container goes whose cgroup systemd makes: `pod` for the pod's slice, or a
+   * slice; empty for system.slice.
+   */
+  readonly monitorCgroup: string;
   /** How long the monitor may take to report a created container. */
   readonly createTimeoutMs: number;
   /** The monitor does not sync the log at the container's end. */
@@ -74,7 +79,8 @@ export interface HandlersFound {
   readonly dropped: readonly { readonly name: string; readonly reason: string }[];
 }
 
-const PROBE_TIMEOUT_MS = 10_000;
+/** A program that hangs, not a slow one: an emulated machine takes ten seconds for each. */
+const PROBE_TIMEOUT_MS = 60_000;
 const PROBE_OUTPUT_BYTES = 1 << 20;
 
 /**

@@ -170,7 +170,7 @@ function cgroupDriver(
 ): Finding {
   const source = sources.get("runtime.cgroup_manager");
   const why = source === undefined
-    ? "by default, as systemd runs this node"
+    ? "by default"
     : source.kind === "node"
     ? `because ${source.name}`
     : `as ${source.name} says`;

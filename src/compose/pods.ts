@@ -36,10 +36,17 @@ import { hostDevices, type Machine, podMounts, podTrees, rootfsFiles } from "./n
 import type { ServerPaths } from "./paths.ts";
 import type { ServerRecord } from "./record.ts";
 import { timeZoneFile } from "./ports.ts";
-import { annotationRules, createTimeoutMs, searchPath, specDefaults } from "./runtime_options.ts";
+import { SYSTEM_SLICE } from "./ports.ts";
+import {
+  annotationRules,
+  cgroupDriverOf,
+  createTimeoutMs,
+  searchPath,
+  specDefaults,
+} from "./runtime_options.ts";
 
-/** Cgroup of pods that name none. */
-export const DEFAULT_CGROUP_PARENT = "/sauropod";
+/** Cgroup of pods that name none, by driver. */
+const DEFAULT_CGROUP_PARENT = { cgroupfs: "/sauropod", systemd: `/${SYSTEM_SLICE}` } as const;
 const ADDITIONAL_DEVICES = "runtime.additional_devices";
 const SHM_BYTES = 64n * 1024n * 1024n;
 /** Both streams of an exec together; the encoded answer stays below gRPC's 16 MiB. */
@@ -60,6 +67,7 @@ export interface PodsOptions {
   readonly defaultMounts: BundleOptions["defaultMounts"];
   readonly node: BundleOptions["node"];
   readonly seccomp: BundleOptions["seccomp"];
+  readonly appArmor: BundleOptions["appArmor"];
   /** Removes a tree of ours that may be large. */
   readonly removeLarge: (path: string) => Promise<void>;
   readonly clock: Clock;
@@ -97,6 +105,7 @@ export function openPods(
   const { networks, hostPorts, ledger } = options.network;
   const { runner } = record.podSteps;
   const { bootId } = machine.processes;
+  const cgroupDriver = cgroupDriverOf(configuration);
   const mutex = new KeyedMutex();
   const layout = new PodLayout({
     root: paths.root,
@@ -109,7 +118,7 @@ export function openPods(
     mounts: podMounts(machine.kernel),
     trees: podTrees(machine.kernel, options.removeLarge),
     cgroups: options.cgroups,
-    defaultCgroupParent: DEFAULT_CGROUP_PARENT,
+    defaultCgroupParent: DEFAULT_CGROUP_PARENT[cgroupDriver],
   });
   for (const type of resources.types()) record.podTypes.register(type);
 
@@ -185,6 +194,7 @@ export function openPods(
         allowedDevices: configuration.runtime.allowed_devices,
         storageRoot: paths.root,
         seccomp: options.seccomp,
+        appArmor: options.appArmor,
         imageVolumes: configuration.image.image_volumes as ImageVolumes,
         timeZone: timeZoneFile(configuration.runtime.timezone),
         defaultMounts: options.defaultMounts,
@@ -230,7 +240,8 @@ export function openPods(
     mutex,
     layout,
     settings: {
-      defaultCgroupParent: DEFAULT_CGROUP_PARENT,
+      cgroupDriver,
+      defaultCgroupParent: DEFAULT_CGROUP_PARENT[cgroupDriver],
       defaultSysctls: configuration.runtime.default_sysctls,
       shmBytes: SHM_BYTES,
       annotationRules: (handler) => annotationRules(handlerOf(handler)),

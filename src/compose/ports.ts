@@ -1,5 +1,6 @@
 /** Small ports of `pod/` over what `sys/` offers. @module */
 import { DeadlineExceededError, FailedPreconditionError, shown } from "../errors/mod.ts";
+import { isSlice, unitOf } from "../model/mod.ts";
 import type { NodeFacts as SpecNodeFacts } from "../oci/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { parseDefaultMounts } from "../pod/mod.ts";
@@ -11,14 +12,29 @@ import {
   type Kernel,
   type NodeFacts,
   type ProcessRunner,
+  type SystemdUnits,
 } from "../sys/mod.ts";
 
-/** Cgroups of pods under every hierarchy of the node. */
-export function podCgroups(cgroups: Cgroups): PodResourcePorts["cgroups"] {
+/** Part of every node that systemd runs, and never ours to stop. */
+export const SYSTEM_SLICE = "system.slice";
+
+/** Cgroups of pods under every hierarchy of the node; slices are systemd's to make and to remove. */
+export function podCgroups(cgroups: Cgroups, units: SystemdUnits): PodResourcePorts["cgroups"] {
   return {
     missing: (path) => ancestors(path).filter((group) => !cgroups.exists(group)),
-    create: (path) => cgroups.create(path),
-    removeEmpty: (paths) => cgroups.removeEmpty(paths),
+    async create(path, signal): Promise<void> {
+      if (!isSlice(path)) cgroups.create(path);
+      else if (!cgroups.exists(path)) await units.startSlice(unitOf(path), signal);
+    },
+    async removeEmpty(paths, signal): Promise<void> {
+      cgroups.removeEmpty(paths.filter((path) => !isSlice(path)));
+      const slices = paths.filter((path) => isSlice(path) && unitOf(path) !== SYSTEM_SLICE);
+      for (const path of slices.toSorted((a, b) => b.length - a.length)) {
+        const unused = cgroups.exists(path) && cgroups.children(path).length === 0 &&
+          cgroups.pids(path).length === 0;
+        if (unused) await units.stop(unitOf(path), signal);
+      }
+    },
   };
 }
 
@@ -141,6 +157,8 @@ export function timeZoneFile(zone: string): BundleOptions["timeZone"] {
 /** What the specifications need to know of the node; the rest is each handler's. */
 export function specNodeFacts(
   facts: NodeFacts,
+  /** Asked on nodes with AppArmor only: what RuntimeDefault stands for. */
+  appArmorDefault: () => string | null,
 ): Omit<SpecNodeFacts, "recursiveReadOnlyMounts"> {
   const { hierarchies, mode } = facts.cgroups;
   const controllers = new Set(hierarchies.flatMap((hierarchy) => hierarchy.controllers));
@@ -148,7 +166,7 @@ export function specNodeFacts(
     cgroupVersion: mode === "unified" ? 2 : 1,
     capabilities: facts.capabilities.effective,
     seccomp: facts.seccompActions.length > 0,
-    appArmor: facts.appArmor ? { defaultProfile: null } : null,
+    appArmor: facts.appArmor ? { defaultProfile: appArmorDefault() } : null,
     seLinux: facts.seLinux !== "disabled",
     oomScoreAdjFloor: facts.canRaiseLimits ? -1000 : ownOomScoreAdj(),
     hugetlb: mode === "unified"

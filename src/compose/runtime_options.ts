@@ -42,6 +42,11 @@ export function searchPath(): string {
   return Deno.env.get("PATH") ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 }
 
+/** Who makes the cgroups. The schema knows no third. */
+export function cgroupDriverOf({ runtime }: Configuration): "cgroupfs" | "systemd" {
+  return runtime.cgroup_manager === "systemd" ? "systemd" : "cgroupfs";
+}
+
 function handlerOptions(
   name: string,
   handler: HandlerConfiguration,
@@ -54,6 +59,7 @@ function handlerOptions(
     runtimeRoot: handler.runtime_root || `/run/${name}`,
     monitorPath: runtime.conmon || handler.monitor_path,
     monitorEnv: runtime.conmon_env.length > 0 ? runtime.conmon_env : handler.monitor_env,
+    monitorCgroup: handler.monitor_cgroup,
     createTimeoutMs: createTimeoutMs(handler),
     noSyncLog: handler.no_sync_log,
   };

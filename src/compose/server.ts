@@ -26,10 +26,12 @@ import {
   detectNodeFacts,
   type FileWatcher,
   lockDirectory,
+  PrivateSystemd,
   sealDescriptors,
 } from "../sys/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { POD_DEADLINES, type PodRegistry, type RecoveryReport } from "../pod/mod.ts";
+import { NodeAppArmor } from "./app_armor.ts";
 import { openImages } from "./images.ts";
 import { openNetwork } from "./network.ts";
 import { openMachine } from "./node.ts";
@@ -37,7 +39,7 @@ import { serverPaths } from "./paths.ts";
 import { openPods, openRegistry } from "./pods.ts";
 import { defaultMounts, hostFiles, podCgroups, specNodeFacts } from "./ports.ts";
 import { openRecord, rebuildPods, type ServerRecord } from "./record.ts";
-import { runtimeOptions } from "./runtime_options.ts";
+import { cgroupDriverOf, runtimeOptions } from "./runtime_options.ts";
 import { LiveSeccompProfiles } from "./seccomp_profiles.ts";
 
 export interface ServerOptions {
@@ -79,6 +81,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   undo.use(lockDirectory(machine.kernel, paths.root));
   const facts = detectNodeFacts();
   const { bootId } = machine.processes;
+  const units = new PrivateSystemd();
   const cgroups = new Cgroups({ kernel: machine.kernel, layout: facts.cgroups });
   const reserve = undo.use(
     new SpaceReserve({ path: paths.reserve, kernel: machine.kernel, log }),
@@ -92,6 +95,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       files: machine.fileWatcher,
       processes: machine.processes,
       processWatcher: machine.processWatcher,
+      units,
       clock,
       log,
     }),
@@ -122,6 +126,11 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       log,
     }),
   );
+  const appArmor = new NodeAppArmor({
+    configured: configuration.runtime.apparmor_profile,
+    runner: machine.runner,
+    log,
+  });
   const pods = undo.use(
     openPods({
       live,
@@ -133,7 +142,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       network,
       images,
       snapshots,
-      cgroups: podCgroups(cgroups),
+      cgroups: podCgroups(cgroups, units),
       defaultMounts: await defaultMounts(configuration.runtime.default_mounts_file, {
         kernel: machine.kernel,
         runner: machine.runner,
@@ -141,8 +150,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
         log,
       }),
       hostFiles: hostFiles(machine.kernel, machine.runner, POD_DEADLINES.hostPathsMs),
-      node: specNodeFacts(facts),
+      node: specNodeFacts(facts, () => appArmor.defaultProfile()),
       removeLarge,
+      appArmor,
       seccomp,
       clock,
       log,
@@ -167,7 +177,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
           runtimeObstacle: () => undefined,
           networkReadiness: () => network.health.readiness(),
           handlers: () => runtime.handlers(),
-          cgroupDriver: () => "cgroupfs",
+          cgroupDriver: () => cgroupDriverOf(configuration),
           features: () => ({
             supplementalGroupsPolicy: true,
             userNamespacesHostNetwork: false,

@@ -144,32 +144,10 @@ async function runtimeOf(
   sources: Map<string, Source>,
 ): Promise<Configuration["runtime"]> {
   const { runtime } = merged.configuration;
-  const { defaultRuntime, runtimes } = await handlersOf(merged, node, notices);
+  const cgroupManager = await cgroupManagerOf(merged, node, notices, sources);
+  const { defaultRuntime, runtimes } = await handlersOf(merged, { node, cgroupManager }, notices);
   if (defaultRuntime !== runtime.default_runtime) {
     sources.set("runtime.default_runtime", { kind: "node", name: "crun is not on this node" });
-  }
-  let cgroupManager = runtime.cgroup_manager;
-  if (cgroupManager === "systemd") {
-    const source = sources.get("runtime.cgroup_manager");
-    if (source === undefined) {
-      cgroupManager = "cgroupfs";
-      sources.set("runtime.cgroup_manager", { kind: "node", name: "systemd is not driven yet" });
-      notices.push({
-        level: "warning",
-        key: "runtime.cgroup_manager",
-        message: await node.hasSystemd()
-          ? "runtime.cgroup_manager: cgroupfs is used, systemd is not driven yet; " +
-            "the kubelet needs cgroupDriver: cgroupfs"
-          : "runtime.cgroup_manager: cgroupfs is used, systemd does not run this node",
-      });
-    } else {
-      notices.push({
-        level: "error",
-        key: "runtime.cgroup_manager",
-        message: `runtime.cgroup_manager = "systemd" (${source.name}) cannot be honoured: ` +
-          "the systemd cgroup driver is not built; set cgroupfs here and in the kubelet",
-      });
-    }
   }
   if (runtime.ctr_stop_timeout < LEAST_STOP_TIMEOUT_S) {
     notices.push({
@@ -188,6 +166,50 @@ async function runtimeOf(
   };
 }
 
+/**
+ * systemd where it is asked for; cgroupfs otherwise, unlike CRI-O, until the systemd driver has proved
+ * itself on nodes.
+ */
+async function cgroupManagerOf(
+  { configuration: { runtime } }: MergedConfiguration,
+  node: NodeFacts,
+  notices: Notice[],
+  sources: Map<string, Source>,
+): Promise<string> {
+  const key = "runtime.cgroup_manager";
+  if (runtime.cgroup_manager !== "systemd") return runtime.cgroup_manager;
+  const hasSystemd = await node.hasSystemd();
+  const source = sources.get(key);
+  if (source !== undefined) {
+    if (hasSystemd) return runtime.cgroup_manager;
+    notices.push({
+      level: "error",
+      key,
+      message:
+        `${key} = "systemd" (${source.name}) cannot be honoured: systemd does not run this ` +
+        "node; set cgroupfs here and in the kubelet",
+    });
+    return runtime.cgroup_manager;
+  }
+  sources.set(key, {
+    kind: "node",
+    name: hasSystemd ? "systemd is used only if it is asked for" : "systemd does not run this node",
+  });
+  notices.push({
+    level: "warning",
+    key,
+    message: `${key}: cgroupfs is used, ${
+      hasSystemd ? "as systemd is not asked for" : "systemd does not run this node"
+    }; the kubelet needs cgroupDriver: cgroupfs`,
+  });
+  return "cgroupfs";
+}
+
+interface HandlerPlace {
+  readonly node: NodeFacts;
+  readonly cgroupManager: string;
+}
+
 interface Handlers {
   readonly defaultRuntime: string;
   readonly runtimes: Readonly<Record<string, HandlerConfiguration>>;
@@ -196,9 +218,10 @@ interface Handlers {
 /** Handlers that can be used here; one that cannot is dropped, or stops the start if it is the default. */
 async function handlersOf(
   merged: MergedConfiguration,
-  node: NodeFacts,
+  place: HandlerPlace,
   notices: Notice[],
 ): Promise<Handlers> {
+  const { node } = place;
   const { runtime } = merged.configuration;
   const stated = [...merged.sources.keys()];
   const untouched = !stated.includes("runtime.default_runtime") &&
@@ -209,7 +232,7 @@ async function handlersOf(
       key: "runtime.default_runtime",
       message: "runtime.default_runtime: runc is used, because crun is not on this node",
     });
-    const handler = await usable(merged, "runc", builtInHandler("runc"), node);
+    const handler = await usable(merged, "runc", builtInHandler("runc"), place);
     if (typeof handler !== "string") return { defaultRuntime: "runc", runtimes: { runc: handler } };
     notices.push({ level: "error", key: "runtime.runtimes.runc", message: handler });
     return { defaultRuntime: "runc", runtimes: { runc: builtInHandler("runc") } };
@@ -217,11 +240,11 @@ async function handlersOf(
   const defaultRuntime = runtime.default_runtime || "crun";
   const runtimes: Record<string, HandlerConfiguration> = {};
   for (const [name, written] of Object.entries(runtime.runtimes)) {
-    const handler = await usable(merged, name, written, node);
+    const handler = await usable(merged, name, written, place);
     const key = `runtime.runtimes.${name}`;
     if (typeof handler !== "string") {
       runtimes[name] = handler;
-      notices.push(...handlerWarnings(key, handler));
+      notices.push(...handlerWarnings(key, handler, place));
     } else if (name === defaultRuntime) {
       notices.push({ level: "error", key, message: handler });
     } else if (stated.includes(key)) {
@@ -244,7 +267,7 @@ async function usable(
   merged: MergedConfiguration,
   name: string,
   written: HandlerConfiguration,
-  node: NodeFacts,
+  { node, cgroupManager }: HandlerPlace,
 ): Promise<HandlerConfiguration | string> {
   const { runtime } = merged.configuration;
   const base = runtime.runtimes[runtime.default_runtime || "crun"];
@@ -260,6 +283,11 @@ async function usable(
   const key = `runtime.runtimes.${name}`;
   const refusal = refusalOf(key, handler);
   if (refusal !== undefined) return refusal;
+  const monitorCgroup = handler.monitor_cgroup === "system.slice" ? "" : handler.monitor_cgroup;
+  if (cgroupManager !== "systemd" && !["", "pod"].includes(monitorCgroup)) {
+    return `${key}.monitor_cgroup = ${shown(monitorCgroup)} cannot be honoured: slices need ` +
+      'cgroup_manager = "systemd"';
+  }
   const runtimePath = handler.runtime_path || await node.findExecutable(name);
   if (runtimePath === undefined || !await node.isExecutable(runtimePath)) {
     return runtimePath === undefined
@@ -282,7 +310,7 @@ async function usable(
     runtime_root: handler.runtime_root || `/run/${name}`,
     monitor_path: monitorPath,
     monitor_env: environment.length > 0 ? environment : builtInHandler("runc").monitor_env,
-    monitor_cgroup: handler.monitor_cgroup === "system.slice" ? "" : handler.monitor_cgroup,
+    monitor_cgroup: monitorCgroup,
     container_min_memory: handler.container_min_memory ||
       builtInHandler(name === "crun" ? "crun" : "runc").container_min_memory,
     container_create_timeout: handler.container_create_timeout === 0
@@ -299,7 +327,19 @@ function refusalOf(path: string, handler: HandlerConfiguration): string | undefi
   return undefined;
 }
 
-function* handlerWarnings(path: string, handler: HandlerConfiguration): Generator<Notice> {
+function* handlerWarnings(
+  path: string,
+  handler: HandlerConfiguration,
+  { cgroupManager }: HandlerPlace,
+): Generator<Notice> {
+  if (cgroupManager !== "systemd" && handler.monitor_cgroup === "pod") {
+    yield {
+      level: "warning",
+      key: `${path}.monitor_cgroup`,
+      message: `${path}.monitor_cgroup = "pod" has no effect: with cgroupfs monitors stay in the ` +
+        "server's cgroup, so that nothing of them and of a container's start is charged to a pod",
+    };
+  }
   for (const { key, name, value } of statedKeys(handler)) {
     const notice = judge(`${path}.${name}`, key, value, undefined);
     if (notice?.level === "warning") yield notice;

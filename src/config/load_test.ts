@@ -4,14 +4,16 @@ import { assertUsable, loadConfiguration, type LoadOptions } from "./load.ts";
 import type { NodeFacts } from "./node_facts.ts";
 
 /** A node with runc and conmon, and with what is given. */
-function node(facts: { programs?: string[]; files?: Record<string, string[]> } = {}): NodeFacts {
+function node(
+  facts: { programs?: string[]; files?: Record<string, string[]>; systemd?: boolean } = {},
+): NodeFacts {
   const programs = (facts.programs ?? ["runc", "conmon"]).map((name) => `/usr/bin/${name}`);
   return {
     findExecutable: (name) =>
       Promise.resolve(programs.find((program) => program === `/usr/bin/${name}`)),
     isExecutable: (path) => Promise.resolve(programs.includes(path)),
     list: (directory) => Promise.resolve(facts.files?.[directory] ?? []),
-    hasSystemd: () => Promise.resolve(false),
+    hasSystemd: () => Promise.resolve(facts.systemd ?? false),
   };
 }
 
@@ -53,7 +55,39 @@ Deno.test("loadConfiguration() takes runc when nothing is configured and crun is
   assert.equal(configuration.runtime.runtimes.runc?.runtime_path, "/usr/bin/runc");
   assert.equal(configuration.runtime.runtimes.runc?.runtime_root, "/run/runc");
   assert.equal(configuration.runtime.cgroup_manager, "cgroupfs");
-  assert.deepEqual(notices.map((notice) => notice.level), ["info", "warning"]);
+  assert.deepEqual(notices.map((notice) => notice.level), ["warning", "info"]);
+});
+
+Deno.test("systemd makes the cgroups of a node that it runs, if it is asked for", async () => {
+  const systemd = node({ systemd: true });
+  const preset = await loadConfiguration({ ...none, node: systemd });
+  assert.equal(preset.configuration.runtime.cgroup_manager, "cgroupfs");
+  assert.deepEqual(preset.notices.map(({ level }) => level), ["warning", "info"]);
+  const flags = new Map([["cgroup-manager", ["systemd"]]]);
+  const told = await loadConfiguration({ ...none, node: systemd, flags });
+  assert.equal(told.configuration.runtime.cgroup_manager, "systemd");
+  assert.deepEqual(told.notices.map(({ level }) => level), ["info"]);
+});
+
+Deno.test("monitors go into slices only where systemd makes the cgroups", async () => {
+  const toml = `[sauropod.runtime]
+default_runtime = "runc"
+[sauropod.runtime.runtimes.runc]
+runtime_path = "/usr/bin/runc"
+monitor_cgroup = "monitors.slice"
+`;
+  await withFile("sauropod.toml", toml, async (configPath) => {
+    const load = async (systemd: boolean) => {
+      const flags = new Map([["cgroup-manager", [systemd ? "systemd" : "cgroupfs"]]]);
+      const on = node({ systemd });
+      const loaded = await loadConfiguration({ ...none, configPath, node: on, flags });
+      const errors = loaded.notices.filter(({ level }) => level === "error");
+      return { errors, handler: loaded.configuration.runtime.runtimes.runc };
+    };
+    const { errors, handler } = await load(true);
+    assert.deepEqual([errors, handler?.monitor_cgroup], [[], "monitors.slice"]);
+    assert.match((await load(false)).errors[0]?.message ?? "", /monitor_cgroup.*systemd/);
+  });
 });
 
 Deno.test("loadConfiguration() reads an ordinary crio.conf with CRI-O's defaults", async () => {
@@ -301,7 +335,10 @@ monitor_cgroup = "${cgroup}"
   assert.equal(level, "warning");
   assert.match(message, /monitor_cgroup = "pod" has no effect: .*server's cgroup/);
   for (
-    const [cgroup, why] of [["machine.slice", /systemd/], ["/monitors", /leave it empty/]] as const
+    const [cgroup, why] of [["machine.slice", /systemd/], [
+      "/monitors",
+      /neither pod nor the name of a slice/,
+    ]] as const
   ) {
     const [[level = "", message = ""] = []] = await noticesOf(cgroup);
     assert.equal(level, "error");

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { sliceCgroup } from "../model/mod.ts";
 import {
   duration,
   flag,
@@ -296,7 +297,7 @@ export const RUNTIME = {
     env: ["CONTAINER_CONMON"],
   }),
   conmon_cgroup: refused(
-    "monitors are not placed in a cgroup of their own yet",
+    "it is monitor_cgroup of the handler here",
     text({
       default: "",
       meaning: "Cgroup of the monitors.",
@@ -360,18 +361,14 @@ export const RUNTIME = {
     env: ["CONTAINER_PRIVILEGED_SECCOMP_PROFILE"],
     reload: "sighup",
   }),
-  apparmor_profile: refused(
-    "AppArmor profiles are not built",
-    text({
-      default: "crio-default",
-      meaning: "AppArmor profile of containers that ask for RuntimeDefault.",
-      allowed: "name of a loaded profile, or unconfined",
-      harmless: ["", "unconfined"],
-      flags: ["apparmor-profile"],
-      env: ["CONTAINER_APPARMOR_PROFILE"],
-      reload: "sighup",
-    }),
-  ),
+  apparmor_profile: text({
+    default: "crio-default",
+    meaning: "AppArmor profile of containers that ask for RuntimeDefault or for none.",
+    allowed: "name of a loaded profile, or unconfined; crio-default is loaded when it is needed",
+    flags: ["apparmor-profile"],
+    env: ["CONTAINER_APPARMOR_PROFILE"],
+    reload: "sighup",
+  }),
   blockio_config_file: refused(
     "block I/O classes are not built",
     text({
@@ -412,7 +409,7 @@ export const RUNTIME = {
   cgroup_manager: text({
     default: "systemd",
     meaning: "Who makes the cgroups; the kubelet is told.",
-    allowed: "cgroupfs; systemd comes later",
+    allowed: "systemd or cgroupfs; left out, cgroupfs",
     check: oneOf("systemd", "cgroupfs"),
     flags: ["cgroup-manager"],
     env: ["CONTAINER_CGROUP_MANAGER"],
@@ -781,23 +778,16 @@ export const HANDLER = {
     check: absoluteOrEmpty,
     reload: "sighup",
   }),
-  monitor_cgroup: noEffect(
-    "with cgroupfs monitors stay in the server's cgroup, so that nothing of them and of a " +
-      "container's start is charged to a pod",
-    text({
-      default: "",
-      meaning: "Cgroup of the monitor.",
-      allowed: "pod or empty; system.slice is read as empty",
-      harmless: ["", "system.slice"],
-      refuses: (cgroup) =>
-        ["", "pod", "system.slice"].includes(cgroup)
-          ? undefined
-          : cgroup.endsWith(".slice")
-          ? "slices need systemd"
-          : "with cgroupfs monitors have no cgroup of their own; leave it empty",
-      reload: "sighup",
-    }),
-  ),
+  monitor_cgroup: text({
+    default: "",
+    meaning: "Cgroup of the monitor.",
+    allowed: "pod, a slice, or empty for system.slice; slices need the systemd driver",
+    check: (cgroup) =>
+      ["", "pod"].includes(cgroup) || sliceCgroup(cgroup) !== undefined
+        ? undefined
+        : "is neither pod nor the name of a slice",
+    reload: "sighup",
+  }),
   monitor_exec_cgroup: refused(
     "exec monitors run beside the server",
     text({

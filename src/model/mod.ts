@@ -3,3 +3,12 @@ export * from "./clock.ts";
 export * from "./ids.ts";
 export { parseQuantity } from "./quantity.ts";
 export type { JsonObject, JsonValue } from "./json.ts";
+export {
+  containerCgroup,
+  isScope,
+  isSlice,
+  monitorScope,
+  sliceCgroup,
+  specCgroupsPath,
+  unitOf,
+} from "./systemd_cgroup.ts";

@@ -130,6 +130,8 @@ function recordAnnotations(inputs: SpecInputs): Record<string, string> {
   record.ips.forEach((ip, index) => (entries[`IP.${index}`] = ip));
   return {
     "io.container.manager": "cri-o",
+    // crun would put a container of systemd's into a group below its scope, where execs do not look.
+    ...(inputs.cgroupPath.startsWith("/") ? {} : { "run.oci.systemd.subgroup": "" }),
     ...Object.fromEntries(Object.entries(entries).map(([key, value]) => [PREFIX + key, value])),
   };
 }

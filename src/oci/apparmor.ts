@@ -43,10 +43,10 @@ export function appArmorProfile(
       const profile = node.appArmor.defaultProfile;
       if (profile === null && wanted.kind === "runtime-default") {
         throw new UnimplementedError(
-          "AppArmor profile RuntimeDefault is not available: no default profile is loaded",
+          "AppArmor profile RuntimeDefault is not available: it is not loaded and cannot be",
           {
             field: FIELD,
-            remedy: "load one and name it in apparmor_profile, or ask for Unconfined",
+            remedy: "install apparmor_parser on the node, or ask for Unconfined",
           },
         );
       }

@@ -1,5 +1,6 @@
 /** Container specifications, purely computed. @module */
 export { appArmorProfile } from "./apparmor.ts";
+export { DEFAULT_APPARMOR_PROFILE, DEFAULT_APPARMOR_TEXT } from "./apparmor_default.ts";
 export { refuseActingAnnotations } from "./annotations.ts";
 export { type DeviceEntry, parseDeviceAnnotation, parseDeviceEntry } from "./device_entries.ts";
 export { imageVolumes } from "./image_volumes.ts";

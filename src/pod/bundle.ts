@@ -4,7 +4,9 @@
  *
  * @module
  */
+import { specCgroupsPath } from "../model/mod.ts";
 import {
+  appArmorProfile,
   type BoundVolume,
   buildSpec,
   checkedPropagation,
@@ -89,6 +91,16 @@ export interface HostDevices {
   ): readonly ResolvedDevice[];
 }
 
+/** AppArmor profiles that the node's kernel knows. */
+export interface AppArmorProfiles {
+  /**
+   * Returns when the profile is loaded.
+   *
+   * @throws {FailedPreconditionError} it is not, and cannot be loaded
+   */
+  ensure(name: string): Promise<void>;
+}
+
 export interface BundleOptions {
   readonly layout: PodLayout;
   readonly rootfs: RootfsFiles;
@@ -104,6 +116,8 @@ export interface BundleOptions {
   /** Below it mounts come and go: a host path that contains it is never mounted privately. */
   readonly storageRoot: string;
   readonly seccomp: SeccompProfiles;
+  /** Asked on nodes with AppArmor only. */
+  readonly appArmor: AppArmorProfiles;
   readonly imageVolumes: ImageVolumes;
   /** Content for /etc/localtime, undefined to leave the image's own. */
   readonly timeZone: () => Promise<Uint8Array | undefined>;
@@ -163,6 +177,8 @@ export class Bundles implements BundleWriter {
       containerenv: new Uint8Array(),
     });
     const seccomp = await this.#seccomp(creation);
+    const appArmor = appArmorProfile(security, this.#options.node);
+    if (appArmor !== undefined) await this.#options.appArmor.ensure(appArmor);
     const inputs = this.#inputs({ creation, user, files, volumes, seccomp });
     const spec = buildSpec(inputs);
     for (const warning of specWarnings(inputs)) this.#options.log.warn(warning, { id: record.id });
@@ -296,7 +312,7 @@ export class Bundles implements BundleWriter {
       nodeDevices: this.#nodeDevices(sandbox, defaults),
       hostDevices: privileged ? devices.all() : [],
       namespaces: { net, ipc, uts, pid: specNamespace(creation.pidNamespace) },
-      cgroupPath: record.place.cgroupPath,
+      cgroupPath: specCgroupsPath(record.place.cgroupPath),
       node: { ...node, recursiveReadOnlyMounts: recursiveReadOnlyMounts(sandbox.handler) },
       defaults,
       seccomp,

@@ -13,6 +13,7 @@ import {
 import type { ImageRecord, Images } from "../image/images.ts";
 import {
   type Clock,
+  containerCgroup,
   type ContainerId,
   type JsonObject,
   newContainerId,
@@ -368,7 +369,7 @@ export class Containers implements ContainerService {
         bundle: layout.bundle(id),
         logPath: rooms.logs.pathOf(id, sandbox, config),
         handler: sandbox.handler,
-        cgroupPath: `${sandbox.cgroupParent}/crio-${id}`,
+        cgroupPath: containerCgroup(sandbox.cgroupParent, id),
       },
       stopSignal: stopSignalOf(config.stopSignal, image.config.stopSignal),
       user: { uid: 0, gid: 0, additionalGids: [] },

@@ -1,6 +1,12 @@
 /** Pods and containers: their records, their life cycles, their recovery. @module */
 export { Bundles } from "./bundle.ts";
-export type { BundleOptions, HostDevices, ImageVolumes, RootfsFiles } from "./bundle.ts";
+export type {
+  AppArmorProfiles,
+  BundleOptions,
+  HostDevices,
+  ImageVolumes,
+  RootfsFiles,
+} from "./bundle.ts";
 export { ContainerLogs } from "./container_logs.ts";
 export { ContainerStopper } from "./container_stop.ts";
 export { ContainerUpdater } from "./container_update.ts";

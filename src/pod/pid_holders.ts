@@ -4,7 +4,7 @@
  * @module
  */
 import { buildPidHolderSpec, encodeSpec, type NodeFacts, type SeccompProfile } from "../oci/mod.ts";
-import type { SandboxId } from "../model/mod.ts";
+import { containerCgroup, type SandboxId, specCgroupsPath } from "../model/mod.ts";
 import type { ContainerRuntime, PidHolderPlace } from "../runtime/mod.ts";
 import type { Intent, StepRunner } from "../state/steps.ts";
 import type { Namespaces } from "../sys/namespaces.ts";
@@ -64,7 +64,7 @@ export class PidHolders implements Disposable {
       rootfs,
       program: findProgram(),
       namespaces: { net, ipc, uts },
-      cgroupPath: place.cgroupPath,
+      cgroupPath: specCgroupsPath(place.cgroupPath),
       node,
       seccomp: seccomp(record.handler),
     });
@@ -136,7 +136,7 @@ export class PidHolders implements Disposable {
       id,
       bundle: this.#options.layout.pidHolder(id),
       handler,
-      cgroupPath: `${cgroupParent}/crio-${id}`,
+      cgroupPath: containerCgroup(cgroupParent, id),
     };
   }
 }

@@ -25,9 +25,9 @@ export interface PodResourcePorts {
     /** Those of the cgroup and its ancestors that do not exist under every controller, shallowest first. */
     missing(path: string): string[];
     /** Makes the cgroup and its ancestors under every controller. */
-    create(path: string): void;
+    create(path: string, signal: AbortSignal): Promise<void>;
     /** Removes the cgroups that are empty, the deepest first; what is in use stays. */
-    removeEmpty(paths: readonly string[]): void;
+    removeEmpty(paths: readonly string[], signal: AbortSignal): Promise<void>;
   };
   /** Cgroup for pods that name none; removed with the last of them. */
   readonly defaultCgroupParent: string;
@@ -92,9 +92,8 @@ export class PodResources {
     return this.#ports.cgroups.missing(path);
   }
 
-  makeCgroup(path: string): Promise<void> {
-    this.#ports.cgroups.create(path);
-    return Promise.resolve();
+  makeCgroup(path: string, signal: AbortSignal): Promise<void> {
+    return this.#ports.cgroups.create(path, signal);
   }
 
   /** How each kind is undone. */
@@ -110,15 +109,14 @@ export class PodResources {
       resourceType(SHM, (payload) => textOf(payload, "path"), async (path) => {
         await mounts.unmountTree(path);
       }),
-      resourceType(CGROUP, cgroupOf, ({ path, made }, { sameBoot }) => {
+      resourceType(CGROUP, cgroupOf, async ({ path, made }, { sameBoot, signal }) => {
         // Ours went with the boot: what has the path now was made by somebody else, who needs it.
-        if (!sameBoot) return Promise.resolve();
+        if (!sameBoot) return;
         // Pods share parents: the one that made a parent may go before the one that finds it empty.
         for (const group of made) this.#madeCgroups.add(group);
         const above = [...this.#madeCgroups].filter((group) => isAtOrAbove(group, path));
-        cgroups.removeEmpty([...new Set([defaultCgroupParent, ...above])]);
+        await cgroups.removeEmpty([...new Set([defaultCgroupParent, ...above])], signal);
         for (const gone of cgroups.missing(path)) this.#madeCgroups.delete(gone);
-        return Promise.resolve();
       }),
     ];
   }

@@ -10,8 +10,8 @@ function undone(sameBoot: boolean): readonly string[] {
     trees: {} as never,
     cgroups: {
       missing: () => [],
-      create: () => {},
-      removeEmpty: (paths) => removed.push(...paths),
+      create: () => Promise.resolve(),
+      removeEmpty: (paths) => Promise.resolve(void removed.push(...paths)),
     },
     defaultCgroupParent: "/ours",
   });

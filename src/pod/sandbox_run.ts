@@ -231,7 +231,7 @@ function cgroupStep({ resources, deadlines }: SandboxRunRooms): Step<SandboxRun>
     deadlineMs: deadlines.filesMs,
     intent: ({ record }) =>
       cgroupIntent(record.cgroupParent, resources.missingCgroups(record.cgroupParent)),
-    act: ({ record }) => resources.makeCgroup(record.cgroupParent),
+    act: ({ record }, signal) => resources.makeCgroup(record.cgroupParent, signal),
   };
 }
 

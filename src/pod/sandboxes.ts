@@ -28,6 +28,7 @@ import type { ContainerRuntime } from "../runtime/containers_runtime.ts";
 import type { StepRunner, StepTiming } from "../state/steps.ts";
 import type { PinnedNamespace } from "../sys/namespaces.ts";
 import type { Logger } from "../telemetry/mod.ts";
+import { cgroupParentOf, type CgroupSettings } from "./cgroup_parent.ts";
 import { SANDBOX_STOP_GRACE_MS } from "./deadlines.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { JoinableCreations, type KeyedRequest, nameTaken } from "./joining.ts";
@@ -65,9 +66,7 @@ export interface SandboxMembers {
   removeAll(sandbox: SandboxId): Promise<void>;
 }
 
-export interface SandboxSettings {
-  /** Cgroup of pods that name none. */
-  readonly defaultCgroupParent: string;
+export interface SandboxSettings extends CgroupSettings {
   /** `default_sysctls`: `key=value`. */
   readonly defaultSysctls: readonly string[];
   /** Size of /dev/shm of pods that ask for no other. */
@@ -229,7 +228,7 @@ export class Sandboxes implements SandboxService {
       createdAtNs: clock.nowNs(),
       bootId,
       namespaces,
-      cgroupParent: cgroupParentOf(config, settings.defaultCgroupParent),
+      cgroupParent: cgroupParentOf(config.linux?.cgroupParent ?? "", settings),
       hostname: podHostname({
         given: config.hostname,
         sandboxId: id,
@@ -379,20 +378,4 @@ function namespacesFor(
     uts: pinned("uts"),
     pid: pidNamespace(),
   };
-}
-
-function cgroupParentOf(config: PodSandboxConfig, fallback: string): string {
-  const parent = config.linux?.cgroupParent ?? "";
-  if (parent === "") return fallback;
-  if (parent.endsWith(".slice")) {
-    throw new InvalidArgumentError(
-      `config.linux.cgroup_parent "${parent}" is a systemd slice, but the cgroup driver is cgroupfs`,
-      {
-        field: "config.linux.cgroup_parent",
-        value: parent,
-        remedy: "set the kubelet's cgroupDriver to cgroupfs",
-      },
-    );
-  }
-  return parent;
 }

@@ -71,7 +71,11 @@ class House implements AsyncDisposable {
       trees: {
         removeTree: (path) => Deno.remove(path, { recursive: true }).catch(() => {}),
       },
-      cgroups: { missing: () => [], create: () => {}, removeEmpty: () => {} },
+      cgroups: {
+        missing: () => [],
+        create: () => Promise.resolve(),
+        removeEmpty: () => Promise.resolve(),
+      },
       defaultCgroupParent: "/pods",
     });
     const types = new ResourceTypes();
@@ -154,6 +158,7 @@ class House implements AsyncDisposable {
       mutex: new KeyedMutex(),
       layout,
       settings: {
+        cgroupDriver: "cgroupfs",
         defaultCgroupParent: "/pods",
         defaultSysctls: [],
         hostPortMapping: true,

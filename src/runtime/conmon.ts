@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { adoptStream } from "../sys/mod.ts";
+import { isScope, monitorScope, unitOf } from "../model/mod.ts";
+import { adoptStream, SIGKILL } from "../sys/mod.ts";
 import {
   DeadlineExceededError,
   FailedPreconditionError,
@@ -14,9 +15,10 @@ import {
 } from "../errors/mod.ts";
 import type { Fd, Kernel } from "../sys/kernel.ts";
 import type { ProcessRunner, SpawnedProcess } from "../sys/process_runner.ts";
+import type { SystemdUnits } from "../sys/systemd.ts";
 import type { ProcessIdentity, ProcessTable } from "../sys/watching.ts";
 import { createArguments, monitorEnvironment, monitorFiles } from "./conmon_arguments.ts";
-import type { CreatedContainer, CreateOptions } from "./containers_runtime.ts";
+import type { ContainerPlace, CreatedContainer, CreateOptions } from "./containers_runtime.ts";
 import type { RuntimeHandler, RuntimeOptions } from "./handlers.ts";
 import {
   type MonitorReport,
@@ -30,15 +32,19 @@ export interface MonitorPorts {
   readonly kernel: Kernel;
   readonly runner: ProcessRunner;
   readonly processes: ProcessTable;
+  /** For containers whose cgroup is a scope; asked for nothing else. */
+  readonly units: SystemdUnits;
 }
 
 const START = new Uint8Array(1);
+/** Where CRI-O's monitors are. */
+const MONITOR_SLICE = "system.slice";
 
 /**
  * Starts a monitor and waits until it has created the container.
  *
- * The monitor stays in this process's cgroup: what it and the runtime use while starting is not
- * charged to the pod. It survives this process's death at any moment, because it holds the reading
+ * The monitor stays in this process's cgroup, or goes into a scope of its own if systemd has the
+ * container's: what it and the runtime use while starting is not charged to the pod. It survives this process's death at any moment, because it holds the reading
  * end of its own report.
  *
  * @throws {FailedPreconditionError} the runtime refused: its own words
@@ -80,6 +86,7 @@ export async function createWithMonitor(
     detached: true,
   });
   for (const end of [sync.write, start.read]) end.close();
+  if (isScope(create.place.cgroupPath)) await placeMonitor(create.place, monitor, context);
   sendStart(kernel, start.write);
 
   const report = adoptStream(sync.read);
@@ -107,6 +114,32 @@ export async function createWithMonitor(
     };
   } finally {
     report.destroy();
+  }
+}
+
+/** Puts a monitor that waits for its start into its scope, which its forks inherit. */
+async function placeMonitor(
+  { id, cgroupPath }: ContainerPlace,
+  monitor: SpawnedProcess,
+  { handler, ports, signal }: {
+    readonly handler: RuntimeHandler;
+    readonly ports: MonitorPorts;
+    readonly signal: AbortSignal;
+  },
+): Promise<void> {
+  const pod = unitOf(cgroupPath.slice(0, cgroupPath.lastIndexOf("/")));
+  try {
+    await ports.units.startScope({
+      name: monitorScope(id),
+      slice: handler.monitorCgroup === "pod" ? pod : handler.monitorCgroup || MONITOR_SLICE,
+      description: `Monitor of container ${id}`,
+      pid: monitor.pid,
+    }, signal);
+  } catch (error) {
+    // It takes the end of the start pipe for the start.
+    ports.kernel.kill(monitor.pid, SIGKILL);
+    await monitor.ended;
+    throw error;
   }
 }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isScope } from "../model/mod.ts";
 import type { ContainerPlace, CreateOptions } from "./containers_runtime.ts";
 import type { RuntimeHandler, RuntimeOptions } from "./handlers.ts";
 
@@ -58,7 +59,7 @@ export function createArguments(
     ...(handler.noSyncLog ? ["--no-sync-log"] : []),
     ...(options.noPivot ? ["--no-pivot"] : []),
     ...stdinArguments({ terminal, stdin, stdinOnce }),
-    ...runtimeArguments(handler),
+    ...runtimeArguments(handler, place),
   ];
 }
 
@@ -78,8 +79,11 @@ function stdinArguments(
   return stdinOnce ? ["--stdin"] : ["--stdin", "--leave-stdin-open"];
 }
 
-function runtimeArguments(handler: RuntimeHandler): string[] {
-  return ["--runtime", handler.runtimePath, "--runtime-arg", `--root=${handler.runtimeRoot}`];
+function runtimeArguments(handler: RuntimeHandler, { cgroupPath }: ContainerPlace): string[] {
+  return [
+    ...["--runtime", handler.runtimePath, "--runtime-arg", `--root=${handler.runtimeRoot}`],
+    ...(isScope(cgroupPath) ? ["--systemd-cgroup"] : []),
+  ];
 }
 
 export interface ExecArguments {
@@ -111,7 +115,7 @@ export function execArguments(exec: ExecArguments): string[] {
     ...(exec.subCgroup === undefined
       ? []
       : ["--runtime-opt", "--cgroup", "--runtime-opt", exec.subCgroup]),
-    ...runtimeArguments(exec.handler),
+    ...runtimeArguments(exec.handler, exec.place),
   ];
 }
 

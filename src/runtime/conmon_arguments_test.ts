@@ -10,6 +10,7 @@ const handler: RuntimeHandler = {
   runtimeRoot: "/run/runc",
   monitorPath: "/usr/bin/conmon",
   monitorEnv: ["PATH=/opt/bin", "LANG=C=x", "EMPTY"],
+  monitorCgroup: "",
   createTimeoutMs: 1000,
   noSyncLog: false,
   runtimeVersion: "1",
@@ -48,6 +49,16 @@ Deno.test("createArguments names every file of the contract", () => {
     ...["--socket-dir-path", "/run/attach"],
     ...["--runtime", "/usr/sbin/runc", "--runtime-arg", "--root=/run/runc"],
   ]);
+});
+
+Deno.test("a container in a scope is systemd's for the runtime, in its execs too", () => {
+  const inScope = { ...place, cgroupPath: "/system.slice/crio-1.scope" };
+  const created = createArguments({ ...request, place: inScope }, handler, options);
+  assert.equal(created.at(-1), "--systemd-cgroup");
+  const exec = { name: "x", handler, options, processFile: "/p", pidFile: "/f", logLimitBytes: 1 };
+  const args = execArguments({ ...exec, place: inScope, subCgroup: "sub" });
+  assert.ok(args.includes("--systemd-cgroup"));
+  assert.ok(!execArguments({ ...exec, place, subCgroup: "sub" }).includes("--systemd-cgroup"));
 });
 
 Deno.test("createArguments turns the flags of stdin and terminal into the monitor's", () => {

@@ -4,7 +4,7 @@
  * @module
  */
 import { InternalError } from "../errors/mod.ts";
-import { type ContainerId, type JsonObject, parseContainerId } from "../model/mod.ts";
+import { type ContainerId, isScope, type JsonObject, parseContainerId } from "../model/mod.ts";
 import type { Intent } from "../state/steps.ts";
 import type { ResourceType } from "../state/journal.ts";
 import type { Cgroups } from "../sys/cgroup.ts";
@@ -101,8 +101,9 @@ export async function removeContainer(
  * cgroups and its folder of state. runc does just that, in a process of 10 to 25 ms, unless a hook
  * is to run after the container's end.
  */
-function isRemovedByFiles({ runtimePath, bundle }: RecordedContainer): boolean {
-  if (!runtimePath.endsWith("/runc")) return false;
+function isRemovedByFiles({ runtimePath, bundle, cgroupPath }: RecordedContainer): boolean {
+  // A scope that failed stays with systemd until the runtime resets it.
+  if (!runtimePath.endsWith("/runc") || isScope(cgroupPath)) return false;
   try {
     return !Deno.readTextFileSync(`${bundle}/config.json`).includes('"poststop"');
   } catch (error) {

@@ -17,7 +17,10 @@ export interface ContainerPlace {
   readonly logPath: string;
   /** Name of an entry of `[crio.runtime.runtimes]`. */
   readonly handler: string;
-  /** Cgroup path of the container as in its spec: `/kubepods/.../sauropod-<id>`. */
+  /**
+   * Path of the container's cgroup below a hierarchy's root: `/kubepods/.../crio-<id>`. One that ends in
+   * `.scope` is made by systemd, at the runtime's request.
+   */
   readonly cgroupPath: string;
 }
 

@@ -10,6 +10,7 @@ import type { ResourceType } from "../state/journal.ts";
 import type { Cgroups } from "../sys/cgroup.ts";
 import type { Kernel } from "../sys/kernel.ts";
 import type { ProcessRunner } from "../sys/process_runner.ts";
+import type { SystemdUnits } from "../sys/systemd.ts";
 import type {
   FileWatcher,
   ProcessIdentity,
@@ -70,6 +71,7 @@ export interface RuntimePorts {
   readonly files: FileWatcher;
   readonly processes: ProcessTable;
   readonly processWatcher: ProcessWatcher;
+  readonly units: SystemdUnits;
   readonly clock: Clock;
   readonly log: Logger;
 }

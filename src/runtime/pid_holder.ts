@@ -5,7 +5,7 @@
  * @module
  */
 import { DeadlineExceededError, FailedPreconditionError, InternalError } from "../errors/mod.ts";
-import { type JsonObject, parseSandboxId, type SandboxId } from "../model/mod.ts";
+import { isScope, type JsonObject, parseSandboxId, type SandboxId } from "../model/mod.ts";
 import type { ResourceType } from "../state/journal.ts";
 import type { Intent } from "../state/steps.ts";
 import { SIGKILL } from "../sys/mod.ts";
@@ -56,7 +56,7 @@ export function pidHolderType(ports: RemovalPorts): ResourceType<RecordedPidHold
  * @throws {DeadlineExceededError} the handler's time-out passed; a holder may still come
  */
 export async function startPidHolder(
-  { id, bundle }: PidHolderPlace,
+  { id, bundle, cgroupPath }: PidHolderPlace,
   context: {
     readonly handler: RuntimeHandler;
     readonly options: RuntimeOptions;
@@ -72,6 +72,7 @@ export async function startPidHolder(
       `--root=${handler.runtimeRoot}`,
       `--log=${files.log}`,
       "--log-format=json",
+      ...(isScope(cgroupPath) ? ["--systemd-cgroup"] : []),
       "run",
       "--detach",
       ...(options.noPivot ? ["--no-pivot"] : []),
@@ -140,7 +141,7 @@ async function removePidHolder(
   if (halfMade) await endMakers(files.pid, ports);
   await ports.cgroups.destroy(holder.cgroupPath, CGROUP_TIMEOUT_MS);
   // runc's delete would do no more than is done here, in a process of 10 to 25 ms.
-  if (halfMade || !holder.runtimePath.endsWith("/runc")) {
+  if (halfMade || !holder.runtimePath.endsWith("/runc") || isScope(holder.cgroupPath)) {
     await ports.runtime.delete(holder, holder.id, signal);
   }
   removeFiles(holder);

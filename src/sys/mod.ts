@@ -108,6 +108,7 @@ export {
 export { type CgroupHierarchy, type CgroupLayout, cgroupLayout } from "./cgroup_mounts.ts";
 export { Cgroups, type CgroupsOptions } from "./cgroup.ts";
 export { detectNodeFacts, type NodeFacts, type NodeFactsOptions } from "./node_facts.ts";
+export { PrivateSystemd, type SystemdUnits, type TransientScope } from "./systemd.ts";
 
 // For tests
 export { failWith, type KernelCall, type KernelScript, recordingKernel } from "./recording.ts";

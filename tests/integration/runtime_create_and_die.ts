@@ -13,6 +13,7 @@ import {
   InotifyWatcher,
   NodeProcessRunner,
   PidfdWatcher,
+  PrivateSystemd,
   type ProcessRunner,
   ProcTable,
 } from "../../src/sys/mod.ts";
@@ -47,6 +48,7 @@ const runtime = await OciRuntime.open(options, {
   files: new InotifyWatcher(kernel),
   processes,
   processWatcher: new PidfdWatcher({ kernel, processes }),
+  units: new PrivateSystemd(),
   clock: new SystemClock(),
   log: silentLogger,
 });

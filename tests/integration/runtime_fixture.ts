@@ -20,6 +20,7 @@ import {
   type Kernel,
   NodeProcessRunner,
   PidfdWatcher,
+  PrivateSystemd,
   type ProcessTable,
   ProcTable,
 } from "../../src/sys/mod.ts";
@@ -76,6 +77,7 @@ export class RuntimeFixture implements AsyncDisposable {
         runtimeRoot: `${root}/runc`,
         monitorPath: "",
         monitorEnv: [],
+        monitorCgroup: "",
         createTimeoutMs: HANG_MS,
         noSyncLog: false,
       }],
@@ -95,6 +97,7 @@ export class RuntimeFixture implements AsyncDisposable {
       files: own.use(new InotifyWatcher(kernel)),
       processes,
       processWatcher: own.use(new PidfdWatcher({ kernel, processes })),
+      units: new PrivateSystemd(),
       clock: new SystemClock(),
       log: silentLogger,
     });

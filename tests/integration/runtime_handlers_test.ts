@@ -19,6 +19,7 @@ function handler(
     runtimeRoot: `${root}/runc`,
     monitorPath: "",
     monitorEnv: [],
+    monitorCgroup: "",
     createTimeoutMs: HANG_MS,
     noSyncLog: false,
     ...overrides,

@@ -198,7 +198,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
             storageDriver: configuration.base.storage_driver,
             storageRoot: paths.root,
             imageStore: configuration.base.imagestore,
-            cgroupDriver: "cgroupfs",
+            cgroupDriver: cgroupDriverOf(configuration),
           },
         }),
         "/v1/pending": () => pendingAnswer(record),

@@ -92,7 +92,7 @@ function directoriesStep({ layout, resources }: ContainerCreateRooms): Step<Cont
 function rootfsStep({ snapshots }: ContainerCreateRooms): Step<ContainerCreation> {
   return {
     name: "rootfs",
-    deadlineMs: POD_DEADLINES.rootfsMs,
+    deadlineMs: snapshots.prepareDeadlineMs,
     intent: ({ record, image }) => snapshotIntent(record.id, image.top),
     act: async (creation) => {
       const { record, image } = creation;

@@ -14,8 +14,6 @@ export interface PodDeadlines {
   readonly pidHolderMs: number;
   /** A CNI chain: plugins may ask a server for an address. */
   readonly networkMs: number;
-  /** Mounting an image's layers. */
-  readonly rootfsMs: number;
   /** Paths of the host that a container mounts: may be on a dead network file system. */
   readonly hostPathsMs: number;
   /** The runtime's start command. */
@@ -29,7 +27,6 @@ export const POD_DEADLINES: PodDeadlines = {
   namespacesMs: 30_000,
   pidHolderMs: 60_000,
   networkMs: 120_000,
-  rootfsMs: 60_000,
   hostPathsMs: 30_000,
   startMs: 60_000,
   updateMs: 30_000,

@@ -132,7 +132,6 @@ class House implements AsyncDisposable {
           namespacesMs: 30_000,
           pidHolderMs: 30_000,
           networkMs: 50,
-          rootfsMs: 30_000,
           hostPathsMs: 30_000,
           startMs: 30_000,
           updateMs: 30_000,

@@ -39,6 +39,7 @@ export async function createOverlaySnapshots(
 
 class OverlaySnapshots implements Snapshots {
   readonly driver = "overlay";
+  readonly prepareDeadlineMs = 60_000;
   readonly #options: OverlaySnapshotsOptions;
   readonly #directories: SnapshotDirectories;
 

@@ -26,6 +26,8 @@ export interface FileSystemUsage {
 export interface Snapshots {
   /** `overlay`, `vfs`: the name of `storage_driver`. */
   readonly driver: string;
+  /** How long {@link prepare} may take: a mount is quick, a copy depends on the image. */
+  readonly prepareDeadlineMs: number;
   /** Where the root file system of a container is, mounted or not. */
   rootfsPath(containerId: ContainerId): string;
   /** Makes the writable layer and mounts the whole; returns the root file system's path. */

@@ -4,7 +4,7 @@ import type { MergeRequest } from "./layer_merge.ts";
 import type { TreeManifest } from "./tree_manifest.ts";
 import type { UnpackReply, UnpackRequest } from "./unpacking.ts";
 
-/** Operations of `unpack_worker.ts`: long work, two at a time. */
+/** Operations of `unpack_worker.ts`: long work, which leaves room for other work on its thread. */
 export type UnpackOperations = {
   /** Copies layers into one tree; see {@link mergeLayers}. */
   merge: { request: MergeRequest; reply: void };

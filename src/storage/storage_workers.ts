@@ -28,6 +28,7 @@ const IDLE_MS = 15_000;
 
 export class StorageWorkers implements Disposable {
   readonly #unpackers: WorkerPool<UnpackOperations>;
+  readonly #copier: WorkerChannel<UnpackOperations>;
   readonly #disk: WorkerChannel<DiskOperations>;
   #free: number;
   readonly #waiting: (() => void)[] = [];
@@ -44,6 +45,11 @@ export class StorageWorkers implements Disposable {
       maxInFlight: STREAMS_A_THREAD,
       maxYoungGenerationSizeMb: 2,
     });
+    this.#copier = new WorkerChannel<UnpackOperations>({
+      url: workerUrl(import.meta.url, "./unpack_worker.ts"),
+      name: "The copy worker",
+      maxYoungGenerationSizeMb: 2,
+    });
     this.#disk = new WorkerChannel<DiskOperations>({
       url: workerUrl(import.meta.url, "./disk_worker.ts"),
       name: "The disk worker",
@@ -58,18 +64,23 @@ export class StorageWorkers implements Disposable {
   /** Unpacks one layer as soon as a thread is free, in the order of the calls. */
   unpack(request: UnpackRequest, options: UnpackOptions): Promise<UnpackReply> {
     const { signal, onProgress, places } = options;
-    return this.#inTurn(() =>
-      this.#unpackers.call("unpack", request, {
-        signal,
-        onEvent: onProgress,
-        ...(places === undefined ? {} : { onAsk: (setback) => places.next(setback) }),
-      })
+    return this.#inUse(() =>
+      this.#inTurn(() =>
+        this.#unpackers.call("unpack", request, {
+          signal,
+          onEvent: onProgress,
+          ...(places === undefined ? {} : { onAsk: (setback) => places.next(setback) }),
+        })
+      )
     );
   }
 
-  /** Copies layers into one tree as soon as a thread is free. */
+  /**
+   * Copies layers into one tree. On a thread of its own, which takes turns between copies: a container is
+   * not kept waiting by images that come slowly.
+   */
   merge(request: MergeRequest, signal: AbortSignal): Promise<void> {
-    return this.#inTurn(() => this.#unpackers.call("merge", request, { signal }));
+    return this.#inUse(() => this.#copier.call("merge", request, { signal }));
   }
 
   disk<Name extends keyof DiskOperations & string>(
@@ -82,29 +93,42 @@ export class StorageWorkers implements Disposable {
   /** Ends all threads; what they were doing is answered `UnavailableError`, and later calls start new ones. */
   terminate(): void {
     this.#unpackers.terminate();
+    this.#copier.terminate();
     this.#disk.terminate();
   }
 
   [Symbol.dispose](): void {
     clearTimeout(this.#idle);
     this.#unpackers[Symbol.dispose]();
+    this.#copier[Symbol.dispose]();
     this.#disk[Symbol.dispose]();
   }
 
+  /** As soon as there is a place, in the order of the calls. */
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    clearTimeout(this.#idle);
-    this.#busy++;
     await this.#acquire();
     try {
       return await work();
     } finally {
       this.#release();
+    }
+  }
+
+  async #inUse<T>(work: () => Promise<T>): Promise<T> {
+    clearTimeout(this.#idle);
+    this.#busy++;
+    try {
+      return await work();
+    } finally {
       if (--this.#busy === 0) this.#endWhenIdle();
     }
   }
 
   #endWhenIdle(): void {
-    this.#idle = setTimeout(() => this.#unpackers.terminate(), IDLE_MS);
+    this.#idle = setTimeout(() => {
+      this.#unpackers.terminate();
+      this.#copier.terminate();
+    }, IDLE_MS);
     Deno.unrefTimer(Number(this.#idle));
   }
 

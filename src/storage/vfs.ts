@@ -38,6 +38,8 @@ interface Copy {
 
 class VfsSnapshots implements Snapshots {
   readonly driver = "vfs";
+  /** The largest images have some ten gigabytes. Clients that give up meanwhile join again. */
+  readonly prepareDeadlineMs = 15 * 60_000;
   readonly #options: VfsSnapshotsOptions;
   readonly #directories: SnapshotDirectories;
   /** Copies under way: a removal ends them first, or they would go on filling what it empties. */

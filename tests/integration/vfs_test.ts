@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { FailedPreconditionError } from "../../src/errors/mod.ts";
 import { newContainerId } from "../../src/model/mod.ts";
+import { DEFAULT_STALL_RULE } from "../../src/storage/layers.ts";
+import { DEFAULT_UNPACK_LIMITS } from "../../src/storage/mod.ts";
 import { archive } from "../../src/storage/testdata/tar_archive.ts";
 import { snapshotsContract } from "./snapshots_contract.ts";
 import { StorageBench } from "./storage_bench.ts";
@@ -121,6 +123,34 @@ Deno.test("a vfs copy that is removed while it is made leaves nothing", async ()
   await bench.snapshots.remove(containerId);
   await prepared;
   assert.deepEqual(await bench.snapshots.list(), []);
+});
+
+Deno.test("a vfs copy does not wait for images that come slowly", async () => {
+  await using bench = await StorageBench.open({ driver: "vfs" });
+  const top = await bench.apply(archive({ path: "file", content: "1" }));
+  const stop = new AbortController();
+  await Deno.mkdir(`${bench.directory}/slow`);
+  // As many as there are places, and more.
+  const slow = Array.from({ length: 8 }, () =>
+    bench.workers.unpack({
+      source: { kind: "http", stall: DEFAULT_STALL_RULE },
+      compression: "none",
+      blobDigest: `sha256:${"0".repeat(64)}`,
+      blobSize: 1n,
+      diffId: `sha256:${"0".repeat(64)}`,
+      directory: `${bench.directory}/slow`,
+      limits: DEFAULT_UNPACK_LIMITS,
+      whiteouts: "archive",
+    }, {
+      signal: stop.signal,
+      onProgress: () => {},
+      places: { next: () => new Promise(() => {}) },
+    }).catch(() => {}));
+  const rootfs = await bench.snapshots.prepare({ containerId: newContainerId(), top });
+  assert.equal(await Deno.readTextFile(`${rootfs}/file`), "1");
+  stop.abort();
+  bench.workers.terminate();
+  await Promise.all(slow);
 });
 
 Deno.test("layers of one storage driver are not read by another", async () => {

@@ -149,9 +149,10 @@ async function removePidHolder(
 
 /** Kills the runtimes that were started to make this holder: they name its pid file. */
 async function endMakers(pidFile: string, ports: RemovalPorts): Promise<void> {
-  for (const { name } of Deno.readDirSync("/proc")) {
+  // A node may have thousands of processes, and a pod that cannot start is tried again and again.
+  for await (const { name } of Deno.readDir("/proc")) {
     const pid = Number(name);
-    if (!(pid > 0) || !isMaker(pid, pidFile)) continue;
+    if (!(pid > 0) || !await isMaker(pid, pidFile)) continue;
     const maker = ports.processes.identify(pid);
     if (maker === undefined) continue;
     ports.processes.signal(maker, SIGKILL);
@@ -159,10 +160,10 @@ async function endMakers(pidFile: string, ports: RemovalPorts): Promise<void> {
   }
 }
 
-function isMaker(pid: number, pidFile: string): boolean {
+async function isMaker(pid: number, pidFile: string): Promise<boolean> {
   try {
-    return Deno.readTextFileSync(`/proc/${pid}/cmdline`).split("\0")
-      .includes(`--pid-file=${pidFile}`);
+    const cmdline = await Deno.readTextFile(`/proc/${pid}/cmdline`);
+    return cmdline.split("\0").includes(`--pid-file=${pidFile}`);
   } catch {
     return false; // it has ended
   }

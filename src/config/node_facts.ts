@@ -1,4 +1,5 @@
 /** The few facts about the node that decide what a configuration means. @module */
+import { findProgram, isExecutable, SYSTEM_PATH } from "../sys/programs.ts";
 
 export interface NodeFacts {
   /** Absolute path of a program by its name, or undefined. */
@@ -10,21 +11,12 @@ export interface NodeFacts {
   hasSystemd(): Promise<boolean>;
 }
 
-/** Where administrators' programs are even if a service's PATH leaves it out. */
-const FALLBACK_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 /** The facts of this node. `path` is the PATH of the process. */
 export function localNode(path: string | undefined): NodeFacts {
-  const directories = [...new Set(`${path ?? ""}:${FALLBACK_PATH}`.split(":"))]
-    .filter((directory) => directory.startsWith("/"));
+  // What administrators install counts even if a service's PATH leaves its place out.
+  const searchPath = `${path ?? ""}:${SYSTEM_PATH}`;
   return {
-    async findExecutable(name: string): Promise<string | undefined> {
-      for (const directory of directories) {
-        const candidate = `${directory}/${name}`;
-        if (await isExecutable(candidate)) return candidate;
-      }
-      return undefined;
-    },
+    findExecutable: (name) => findProgram(name, searchPath),
     isExecutable,
     async list(directory: string): Promise<readonly string[]> {
       try {
@@ -38,11 +30,4 @@ export function localNode(path: string | undefined): NodeFacts {
       return await Deno.stat("/run/systemd/system").then((info) => info.isDirectory, () => false);
     },
   };
-}
-
-async function isExecutable(path: string): Promise<boolean> {
-  return await Deno.stat(path).then(
-    (info) => info.isFile && ((info.mode ?? 0) & 0o111) !== 0,
-    () => false,
-  );
 }

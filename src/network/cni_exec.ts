@@ -10,7 +10,7 @@ import type { JsonObject } from "../model/mod.ts";
 import type { CommandResult, ProcessRunner } from "../sys/process_runner.ts";
 import { parseErrorMessage, printable } from "./cni_result.ts";
 import type { PluginPaths } from "./plugin_paths.ts";
-import { SYSTEM_PATH } from "./programs.ts";
+import { SYSTEM_PATH } from "../sys/programs.ts";
 
 /** Commands about one attachment. */
 export type AttachmentCommand = "ADD" | "CHECK" | "DEL";

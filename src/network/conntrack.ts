@@ -6,7 +6,7 @@
  */
 import type { ProcessRunner } from "../sys/process_runner.ts";
 import type { Logger } from "../telemetry/mod.ts";
-import { findProgram, SYSTEM_PATH } from "./programs.ts";
+import { findProgramSync, SYSTEM_PATH } from "../sys/programs.ts";
 
 export interface FlowTable {
   /** Forgets the flows to these UDP ports of the host. Never fails: what is left ends by its own time-out. */
@@ -24,7 +24,7 @@ export class ConntrackFlows implements FlowTable {
   constructor(
     runner: ProcessRunner,
     log: Logger,
-    find: (name: string) => string | undefined = findProgram,
+    find: (name: string) => string | undefined = findProgramSync,
   ) {
     this.#runner = runner;
     this.#log = log;

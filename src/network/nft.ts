@@ -2,7 +2,7 @@
 import { errorMessage, FailedPreconditionError, UnavailableError } from "../errors/mod.ts";
 import type { ProcessRunner } from "../sys/process_runner.ts";
 import { printable } from "./cni_result.ts";
-import { findProgram, SYSTEM_PATH } from "./programs.ts";
+import { findProgramSync, SYSTEM_PATH } from "../sys/programs.ts";
 
 const TIMEOUT_MS = 30_000;
 const OUTPUT_LIMIT_BYTES = 64 * 1024;
@@ -14,7 +14,7 @@ export class Nft {
   /** @param find absolute path of a program of the node */
   constructor(
     runner: ProcessRunner,
-    find: (name: string) => string | undefined = findProgram,
+    find: (name: string) => string | undefined = findProgramSync,
   ) {
     this.#runner = runner;
     this.#find = find;

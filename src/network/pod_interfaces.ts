@@ -1,6 +1,6 @@
 /** Looking into a pod's network namespace, by a program of the node that enters it. @module */
 import type { ProcessRunner } from "../sys/process_runner.ts";
-import { findProgram, SYSTEM_PATH } from "./programs.ts";
+import { findProgramSync, SYSTEM_PATH } from "../sys/programs.ts";
 
 export interface PodInterfaces {
   /** Whether the namespace has the interface; undefined if that cannot be told. */
@@ -18,7 +18,7 @@ export class EnteredInterfaces implements PodInterfaces {
   }
 
   async has(netnsPath: string, name: string, signal: AbortSignal): Promise<boolean | undefined> {
-    const [nsenter, cat] = [findProgram("nsenter"), findProgram("cat")];
+    const [nsenter, cat] = [findProgramSync("nsenter"), findProgramSync("cat")];
     if (nsenter === undefined || cat === undefined) return undefined;
     try {
       const { exitCode, stdout, truncated } = await this.#runner.run({

@@ -11,6 +11,7 @@ import {
   shown,
 } from "../errors/mod.ts";
 import type { ProcessRunner } from "../sys/process_runner.ts";
+import { findProgram, isExecutable } from "../sys/programs.ts";
 import type { LogLevel } from "../telemetry/mod.ts";
 import { compareVersions, parseVersion, type Version } from "./versions.ts";
 
@@ -231,21 +232,10 @@ async function executable(
       remedy: "install it or correct the path",
     });
   }
-  for (const directory of searchPath.split(":")) {
-    const path = `${directory}/${name}`;
-    if (directory.startsWith("/") && await isExecutable(path)) return path;
-  }
+  const path = await findProgram(name, searchPath);
+  if (path !== undefined) return path;
   throw new NotFoundError(`${shown(name)} is not on the search path ${searchPath}`, {
     field,
     remedy: `install it or set ${field}`,
   });
-}
-
-async function isExecutable(path: string): Promise<boolean> {
-  try {
-    const stat = await Deno.stat(path);
-    return stat.isFile && ((stat.mode ?? 0) & 0o111) !== 0;
-  } catch {
-    return false; // missing or unreadable: not usable either way
-  }
 }

@@ -1,5 +1,6 @@
 /** Where a node keeps the program that holds PID namespaces. @module */
 import { FailedPreconditionError } from "../errors/mod.ts";
+import { findProgramSync } from "../sys/programs.ts";
 
 const NAME = "catatonit";
 /** Where Podman looks for its helpers (`helper_binaries_dir` of containers.conf). */
@@ -18,11 +19,8 @@ export function findPidHolder(
   searchPath: string,
   helpers = HELPER_DIRECTORIES,
 ): string | undefined {
-  for (const directory of [...searchPath.split(":"), ...helpers]) {
-    const path = `${directory}/${NAME}`;
-    if (directory.startsWith("/") && isExecutable(path)) return Deno.realPathSync(path);
-  }
-  return undefined;
+  const path = findProgramSync(NAME, [searchPath, ...helpers].join(":"));
+  return path === undefined ? undefined : Deno.realPathSync(path);
 }
 
 /** @throws {FailedPreconditionError} the node has none: says what to install */
@@ -40,13 +38,4 @@ export function requirePidHolder(searchPath: string, helpers = HELPER_DIRECTORIE
         }), or ask for CONTAINER (shareProcessNamespace: false)`,
     },
   );
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    const { isFile, mode } = Deno.statSync(path);
-    return isFile && ((mode ?? 0) & 0o111) !== 0;
-  } catch {
-    return false; // missing or unreadable: not usable either way
-  }
 }

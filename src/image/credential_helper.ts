@@ -55,7 +55,7 @@ export class CredentialHelpers {
     const text = new TextDecoder().decode(stdout).trim();
     if (exitCode !== 0) {
       if (text.includes(NOTHING_THERE)) return undefined;
-      throw failed(name, server, `${endedBy ?? `status ${exitCode}`}, ${shown(text)}`);
+      throw failed(name, server, [endedBy ?? `status ${exitCode}`, ...complaint(text)].join(", "));
     }
     return parseAnswer(text, name, server);
   }
@@ -75,6 +75,12 @@ export class CredentialHelpers {
       remedy: "install it, or take it out of the registries file and the credentials file",
     });
   }
+}
+
+/** What a helper that failed says: one line, and nothing if it may hold credentials after all. */
+function complaint(text: string): string[] {
+  if (text === "" || /^[{["]|"secret"/i.test(text)) return [];
+  return [shown(text.split("\n", 1)[0])];
 }
 
 function parseAnswer(text: string, name: string, server: string): PullCredentials | undefined {

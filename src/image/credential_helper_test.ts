@@ -71,6 +71,26 @@ Deno.test("CredentialHelpers.get() tells a helper that has none from one that fa
   });
 });
 
+Deno.test("CredentialHelpers.get() shows one line of a helper that failed, and no credentials", async () => {
+  const answer = `{"Username":"u","Secret":"hunter2"}`;
+  const scripts: [string, RegExp][] = [
+    [`echo '${answer}'; exit 3`, /: status 3$/],
+    [`echo 'cannot write ${answer}'; exit 3`, /: status 3$/],
+    [`echo '["hunter2"]'; exit 3`, /: status 3$/],
+    [`echo 'no session'; echo 'hunter2'; exit 3`, /: status 3, "no session"$/],
+    [`head -c 5000 /dev/zero | tr '\\0' s; exit 3`, /: status 3, "s{125}\.\.\."$/],
+  ];
+  for (const [script, message] of scripts) {
+    await withHelper(script, async (helpers) => {
+      await assert.rejects(helpers().get("test", "a.io", signal()), (error: Error) => {
+        assert.match(error.message, message);
+        assert(!error.message.includes("hunter2"), error.message);
+        return true;
+      });
+    });
+  }
+});
+
 Deno.test("CredentialHelpers.get() refuses wrong answers without showing them", async () => {
   for (
     const script of [

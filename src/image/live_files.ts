@@ -10,6 +10,9 @@ import type { Logger } from "../telemetry/mod.ts";
 /** More are not kept: names of registries come from requests. */
 const MAX_KEPT = 256;
 
+const STAYS_IN_FORCE = "A changed file is wrong; what it said before stays in force";
+const NOTHING_IN_FORCE = "A file cannot be used; what needs it fails until the file is changed";
+
 /** Values by the name of the file, or of the group of files, that they are read from. */
 export class LiveFiles<T> {
   readonly #log: Logger;
@@ -42,8 +45,8 @@ export class LiveFiles<T> {
       value = await read();
     } catch (error) {
       const before = this.#kept.get(name);
-      if (before === undefined || !(error instanceof FailedPreconditionError)) throw error;
-      this.#tell(name, errorMessage(error));
+      if (before === undefined || !keepsOld(error)) throw error;
+      this.#tell(name, STAYS_IN_FORCE, errorMessage(error));
       return before.value;
     }
     this.keep(name, value);
@@ -56,17 +59,20 @@ export class LiveFiles<T> {
       this.keep(name, await read());
       return undefined;
     } catch (error) {
-      this.#tell(name, errorMessage(error));
+      const stays = this.#kept.has(name) && keepsOld(error);
+      this.#tell(name, stays ? STAYS_IN_FORCE : NOTHING_IN_FORCE, errorMessage(error));
       return errorMessage(error);
     }
   }
 
-  #tell(name: string, problem: string): void {
+  #tell(name: string, message: string, problem: string): void {
     if (this.#told.get(name) === problem) return;
     this.#told.set(name, problem);
-    this.#log.error("A changed file is wrong; what it said before stays in force", {
-      name,
-      problem,
-    });
+    this.#log.error(message, { name, problem });
   }
+}
+
+/** Only of a wrong file: what is right but not built must not be skipped. */
+function keepsOld(error: unknown): boolean {
+  return error instanceof FailedPreconditionError;
 }

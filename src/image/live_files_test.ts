@@ -36,6 +36,22 @@ Deno.test("LiveFiles.read() passes on what is right and not built: it must not b
   );
 });
 
+Deno.test("LiveFiles.check() logs whether the old value stays in force, as read() does it", async () => {
+  const told: string[] = [];
+  const log: Logger = { ...silentLogger, error: (message) => void told.push(message) };
+  const files = new LiveFiles<number>(log);
+  const unbuilt = () => Promise.reject(new UnimplementedError("signedBy"));
+  files.keep("policy", 1);
+  assert.equal(await files.check("policy", wrong), "line 3 is wrong");
+  assert.equal(await files.check("policy", unbuilt), "signedBy");
+  assert.equal(await files.check("never right", wrong), "line 3 is wrong");
+  assert.deepEqual(told.map((message) => /; (.*)$/.exec(message)![1]), [
+    "what it said before stays in force",
+    "what needs it fails until the file is changed",
+    "what needs it fails until the file is changed",
+  ]);
+});
+
 Deno.test("LiveFiles keeps a bounded number of values", async () => {
   const files = new LiveFiles<number>(silentLogger);
   for (let i = 0; i < 1000; i++) files.keep(`host-${i}`, i);

@@ -16,7 +16,7 @@ import {
   UnavailableError,
 } from "../errors/mod.ts";
 import { type Digest, digestHex, isDigest } from "../model/mod.ts";
-import { type BlobPlace, HttpTransport, type TlsSettings } from "../storage/mod.ts";
+import { addressText, type BlobPlace, HttpTransport, type TlsSettings } from "../storage/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { type Challenge, parseChallenges } from "./challenge.ts";
 import type { PasswordCredentials, PullCredentials } from "./images.ts";
@@ -367,7 +367,9 @@ function tokenService(
   const url = URL.parse(challenge.realm);
   if (url === null || (url.protocol !== "https:" && url.protocol !== "http:")) {
     throw new FailedPreconditionError(
-      `The registry ${endpoint.host} names ${shown(challenge.realm)} as its token service`,
+      `The registry ${endpoint.host} names ${
+        shown(addressText(challenge.realm))
+      } as its token service`,
     );
   }
   if (url.protocol === "http:" && session.base.protocol === "https:") {
@@ -393,10 +395,9 @@ function parseToken(
   let parsed: unknown;
   try {
     parsed = JSON.parse(new TextDecoder().decode(body));
-  } catch (error) {
-    throw new UnavailableError(`The token service ${url.host} did not answer with JSON`, {
-      cause: errorMessage(error),
-    });
+  } catch {
+    // What the parser says quotes the answer, which may be a token.
+    throw new UnavailableError(`The token service ${url.host} did not answer with JSON`);
   }
   const { token, access_token, expires_in } = (parsed ?? {}) as Record<string, unknown>;
   const text = typeof token === "string" && token !== "" ? token : access_token;

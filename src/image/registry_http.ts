@@ -7,14 +7,13 @@
 import {
   CancelledError,
   DeadlineExceededError,
-  errorMessage,
   FailedPreconditionError,
   ResourceExhaustedError,
   SauropodError,
   shown,
   UnavailableError,
 } from "../errors/mod.ts";
-import type { HttpTransport } from "../storage/http_transport.ts";
+import { addressText, failureText, type HttpTransport } from "../storage/mod.ts";
 import { ConnectionRefusedError } from "./retry.ts";
 
 const MAX_REDIRECTS = 5;
@@ -101,7 +100,7 @@ function redirectTarget(
   if (target === null || (!plain && target.protocol !== "https:")) {
     throw new FailedPreconditionError(
       `Cannot fetch ${what}: ${from.host} redirects to ${
-        shown(location)
+        shown(addressText(location))
       }, which is no http address`,
     );
   }
@@ -161,25 +160,16 @@ function connectionError(
       `Cannot fetch ${what}: ${url.host} took longer than ${timeoutMs} ms`,
     );
   }
-  const reason = reasonOf(error);
+  const reason = failureText(error);
   const message = `Cannot fetch ${what} from ${url.origin}: ${reason}`;
   if (/certificate/i.test(reason)) {
     return new FailedPreconditionError(message, {
       remedy: /alert/i.test(reason)
         ? `it wants a client certificate: put *.cert and *.key into /etc/containers/certs.d/${url.host}`
         : `put the registry's CA into /etc/containers/certs.d/${url.host}/ca.crt`,
-      cause: error,
     });
   }
   return /connection refused|ECONNREFUSED/i.test(reason)
-    ? new ConnectionRefusedError(message, { cause: error })
-    : new UnavailableError(message, { cause: error });
-}
-
-/** The innermost text: what fetch says itself is only that it failed. */
-function reasonOf(error: unknown): string {
-  const inner = error instanceof Error && error.cause !== undefined ? error.cause : error;
-  return errorMessage(inner)
-    .replace(/^error sending request(?: from \S+)? for url \([^)]*\)(?: \([^)]*\))?: /, "")
-    .replace(/^client error \((\w+)\): /, "");
+    ? new ConnectionRefusedError(message)
+    : new UnavailableError(message);
 }

@@ -7,8 +7,8 @@
  *
  * @module
  */
-import { CancelledError, errorMessage, InvalidArgumentError, shown } from "../errors/mod.ts";
-import { HttpTransport } from "./http_transport.ts";
+import { CancelledError, InvalidArgumentError, shown } from "../errors/mod.ts";
+import { addressText, failureText, HttpTransport } from "./http_transport.ts";
 import type { BlobFailure, BlobPlace, BlobSetback, LayerSource, StallRule } from "./layers.ts";
 import { RateFloor } from "./rate_floor.ts";
 
@@ -202,7 +202,10 @@ function headersFor(
 function redirectTarget(location: string | null, from: URL, place: BlobPlace): URL {
   const target = location === null ? null : URL.parse(location, from);
   if (target === null || (target.protocol !== "http:" && target.protocol !== "https:")) {
-    throw refused(from, `it redirects to ${shown(location ?? "")}, which is no http address`);
+    throw refused(
+      from,
+      `it redirects to ${shown(addressText(location ?? ""))}, which is no http address`,
+    );
   }
   if (from.protocol === "https:" && target.protocol === "http:" && place.tls.verify) {
     throw refused(from, `it redirects from https to plain http on ${target.host}`);
@@ -213,7 +216,9 @@ function redirectTarget(location: string | null, from: URL, place: BlobPlace): U
 function httpUrl(text: string): URL {
   const url = URL.parse(text);
   if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
-    throw new InvalidArgumentError(`Cannot fetch the layer: ${shown(text)} is no http address`);
+    throw new InvalidArgumentError(
+      `Cannot fetch the layer: ${shown(addressText(text))} is no http address`,
+    );
   }
   return url;
 }
@@ -235,8 +240,7 @@ function connectionFailure(error: unknown, url: URL, floor: RateFloor): BlobFail
   if (floor.signal.aborted) {
     return { kind: "stalled", host: url.host, why: floor.reason };
   }
-  const inner = error instanceof Error && error.cause !== undefined ? error.cause : error;
-  return { kind: "broken", host: url.host, why: errorMessage(inner) };
+  return { kind: "broken", host: url.host, why: failureText(error) };
 }
 
 function min(a: bigint, b: number): bigint {

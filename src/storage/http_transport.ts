@@ -7,6 +7,7 @@
 import { Agent, request as nodeRequest } from "node:https";
 import type { IncomingMessage } from "node:http";
 import { Readable } from "node:stream";
+import { errorMessage } from "../errors/mod.ts";
 
 /** Travels to workers. All texts are PEM. */
 export interface TlsSettings {
@@ -26,6 +27,30 @@ export interface TransportRequest {
   readonly form?: string;
 }
 
+/** Not an error of the domain: its callers know what was wanted of whom. It has no cause, which would tell the URL. */
+export class ConnectionError extends Error {
+  override readonly name = "ConnectionError";
+}
+
+/**
+ * Why an exchange failed, for messages and the log. Of a URL only the host is left: path, query and user
+ * may be secrets, above all where a registry redirected to signed addresses. Callers add who was asked.
+ */
+export function failureText(error: unknown): string {
+  // What fetch says itself is only that it failed.
+  const inner = error instanceof Error && error.cause !== undefined ? error.cause : error;
+  return errorMessage(inner)
+    .replace(/^error sending request(?: from \S+)? for (?:url )?\S+(?: \([^\s()]*\))?:? /, "")
+    .replace(/\b[a-z][a-z0-9+.-]*:\/\/\S+/gi, (url) => URL.parse(url)?.host || "(address)")
+    .replace(/^Invalid header value: [^]*$/, "a header would have a value that is not allowed")
+    .replace(/^client error \(\w+\): /, "");
+}
+
+/** An address as it may stand in a message: without its query, which may be a signature. */
+export function addressText(address: string): string {
+  return address.replace(/[?#][^]*$/, "").replace(/\/\/[^/@]*@/, "//");
+}
+
 export class HttpTransport implements Disposable {
   readonly #tls: TlsSettings;
   readonly #client: Deno.HttpClient | undefined;
@@ -41,8 +66,22 @@ export class HttpTransport implements Disposable {
     this.#agent = verify ? undefined : new Agent({ rejectUnauthorized: false, ...client });
   }
 
-  /** One exchange; rejects as `fetch` does when there is no answer. */
-  async request(url: URL, { headers, signal, form }: TransportRequest): Promise<Response> {
+  /**
+   * One exchange. Reading the body of its answer may fail, too: {@link failureText} says why.
+   *
+   * @throws {ConnectionError} there is no answer
+   * @throws the reason of the signal, if it fired
+   */
+  async request(url: URL, request: TransportRequest): Promise<Response> {
+    try {
+      return await this.#exchange(url, request);
+    } catch (error) {
+      if (request.signal.aborted) throw request.signal.reason;
+      throw new ConnectionError(failureText(error));
+    }
+  }
+
+  async #exchange(url: URL, { headers, signal, form }: TransportRequest): Promise<Response> {
     const { host: _host, ...plain } = headers;
     const sent = form === undefined
       ? plain

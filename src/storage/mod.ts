@@ -13,7 +13,13 @@ export type {
   StallRule,
 } from "./layers.ts";
 export { DEFAULT_STALL_RULE } from "./layers.ts";
-export { HttpTransport, SYSTEM_TRUST, type TlsSettings } from "./http_transport.ts";
+export {
+  addressText,
+  failureText,
+  HttpTransport,
+  SYSTEM_TRUST,
+  type TlsSettings,
+} from "./http_transport.ts";
 export type { FileSystemUsage, SnapshotRequest, Snapshots } from "./snapshots.ts";
 export { createLayerStore, type LayerStack, type LayerStoreOptions } from "./layer_store.ts";
 export { LAYER_DIRECTORY, type LayerDirectory, layerDirectoryType } from "./layer_directory.ts";

@@ -10,7 +10,7 @@
 import { CancelledError, InvalidArgumentError, shown } from "../errors/mod.ts";
 import { addressText, failureText, HttpTransport } from "./http_transport.ts";
 import type { BlobFailure, BlobPlace, BlobSetback, LayerSource, StallRule } from "./layers.ts";
-import { RateFloor } from "./rate_floor.ts";
+import { type FloorClock, RateFloor } from "./rate_floor.ts";
 
 /** Asks where the blob is to be had; rejects when nowhere any more. */
 export type AskPlace = (setback: BlobSetback | undefined) => Promise<BlobPlace>;
@@ -24,18 +24,26 @@ const MAX_REDIRECTS = 5;
 const FILE_CHUNK_BYTES = 1 << 20;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 
+/** What is fetched, and how. */
+export interface BlobFetch {
+  readonly source: WorkerSource;
+  /** As the manifest says. A place may send more, which the caller counts. */
+  readonly blobSize: bigint;
+  readonly ask: AskPlace;
+  readonly signal: AbortSignal;
+  /** By which stalls are found; this thread's if not given. */
+  readonly clock?: FloorClock;
+}
+
 /**
  * @throws whatever `ask` throws when it gives up
  * @throws {CancelledError} `signal` fired
  */
-export function blobChunks(
-  source: WorkerSource,
-  ask: AskPlace,
-  signal: AbortSignal,
-): AsyncIterable<Uint8Array> {
+export function blobChunks(fetched: BlobFetch): AsyncIterable<Uint8Array> {
+  const { source, signal } = fetched;
   switch (source.kind) {
     case "http":
-      return download(ask, source.stall, signal);
+      return download(fetched, source.stall);
     case "file":
       return filePart(source, signal);
   }
@@ -60,20 +68,22 @@ async function* filePart(
 }
 
 async function* download(
-  ask: AskPlace,
+  { blobSize, ask, signal, clock }: BlobFetch,
   stall: StallRule,
-  signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   const seen: Seen = { bytes: 0n, url: "", etag: "" };
   let setback: BlobSetback | undefined;
   while (true) {
     const place = await ask(setback);
     try {
-      yield* fromPlace(place, seen, stall, signal);
+      using floor = new RateFloor(stall, clock);
+      yield* fromPlace(place, seen, floor, signal);
       return;
     } catch (error) {
       if (signal.aborted) throw cancelled();
       if (!(error instanceof PlaceFailed)) throw error;
+      // It broke behind the last byte: no place has a part that begins there.
+      if (seen.bytes > 0n && seen.bytes === blobSize) return;
       setback = { failure: error.failure, receivedBytes: seen.bytes };
     }
   }
@@ -96,10 +106,9 @@ class PlaceFailed extends Error {
 async function* fromPlace(
   place: BlobPlace,
   seen: Seen,
-  stall: StallRule,
+  floor: RateFloor,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
-  using floor = new RateFloor(stall);
   const either = AbortSignal.any([signal, floor.signal]);
   let url = httpUrl(place.url);
   try {

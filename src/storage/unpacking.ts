@@ -66,7 +66,8 @@ export async function unpack(
     whiteoutForm(context.kernel, request.whiteouts),
   );
   try {
-    const chunks = blobChunks(request.source, context.ask, context.signal);
+    const { source, blobSize } = request;
+    const chunks = blobChunks({ source, blobSize, ask: context.ask, signal: context.signal });
     await stream(chunks, writer, request, context);
     writer.finish();
   } catch (error) {

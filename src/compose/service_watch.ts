@@ -16,18 +16,38 @@ export interface ServiceWatchOptions {
   /** The conditions of this server's own Status, asked over its socket. */
   readonly conditions: (timeoutMs: number) => Promise<readonly RuntimeCondition[]>;
   readonly log: Logger;
+  /** The clock that is waited by; the real one by default. */
+  readonly timers?: Timers;
 }
+
+export interface Timers {
+  /** Calls back once after `ms`. Disposing the result ends the wait. */
+  after(ms: number, act: () => void): Disposable;
+}
+
+const REAL_TIMERS: Timers = {
+  after(ms, act) {
+    const timer = setTimeout(act, ms);
+    return { [Symbol.dispose]: () => clearTimeout(timer) };
+  },
+};
 
 /** Below it a busy machine would be taken for a dead server. */
 const LEAST_WATCHDOG_MS = 1_000;
-const NETWORK_READY = "NetworkReady";
+/**
+ * Parts of the watchdog's interval: the wait for the next question, which is also the time for its
+ * answer, and the wait after a bad answer. Between two signs of life with one bad answer in between
+ * lie 1/4 + 1/4 + 1/10 + 1/4 of it at the most.
+ */
+const BEAT_PART = 4;
+const RETRY_PART = 10;
+/** The only condition that a restart could mend: it brings no network configuration back. */
+const RUNTIME_READY = "RuntimeReady";
 
 export class ServiceWatch implements Disposable {
   readonly #options: ServiceWatchOptions;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #wait: Disposable | undefined;
   #stopped = false;
-  /** A node without a network configuration is a node that waits for one, not a hanging server. */
-  #networkWasReady = false;
 
   constructor(options: ServiceWatchOptions) {
     this.#options = options;
@@ -45,7 +65,7 @@ export class ServiceWatch implements Disposable {
       });
       return;
     }
-    this.#schedule(watchdogMs / 2);
+    this.#schedule(watchdogMs / BEAT_PART, watchdogMs);
   }
 
   async stopping(): Promise<void> {
@@ -65,33 +85,35 @@ export class ServiceWatch implements Disposable {
 
   [Symbol.dispose](): void {
     this.#stopped = true;
-    clearTimeout(this.#timer);
+    this.#wait?.[Symbol.dispose]();
   }
 
-  #schedule(intervalMs: number): void {
-    this.#timer = setTimeout(() => {
-      void this.#beat(intervalMs).then(() => {
-        if (!this.#stopped) this.#schedule(intervalMs);
+  #schedule(waitMs: number, watchdogMs: number): void {
+    const { after } = this.#options.timers ?? REAL_TIMERS;
+    this.#wait = after(waitMs, () => {
+      void this.#beat(watchdogMs / BEAT_PART).then((wasGood) => {
+        if (this.#stopped) return;
+        this.#schedule(watchdogMs / (wasGood ? BEAT_PART : RETRY_PART), watchdogMs);
       });
-    }, intervalMs);
+    });
   }
 
-  /** A sign of life, if there is reason for one. Never rejects. */
-  async #beat(timeoutMs: number): Promise<void> {
+  /** A sign of life, if there is reason for one: false if not. Never rejects. */
+  async #beat(timeoutMs: number): Promise<boolean> {
     const obstacle = await this.#obstacle(timeoutMs);
-    if (this.#stopped) return;
+    if (this.#stopped) return false;
     if (obstacle === undefined) await this.#tell({ kind: "watchdog" });
     else this.#options.log.error("The watchdog gets no sign of life", { reason: obstacle });
+    return obstacle === undefined;
   }
 
   async #obstacle(timeoutMs: number): Promise<string | undefined> {
     try {
-      for (const { type, status, reason, message } of await this.#options.conditions(timeoutMs)) {
-        if (type === NETWORK_READY) this.#networkWasReady ||= status;
-        const counts = type !== NETWORK_READY || this.#networkWasReady;
-        if (!status && counts) return `${type} is false: ${reason} ${message}`;
-      }
-      return undefined;
+      const conditions = await this.#options.conditions(timeoutMs);
+      const condition = conditions.find(({ type }) => type === RUNTIME_READY);
+      if (condition === undefined) return `Status does not tell ${RUNTIME_READY}`;
+      const { status, reason, message } = condition;
+      return status ? undefined : `${RUNTIME_READY} is false: ${reason} ${message}`;
     } catch (error) {
       return errorMessage(error);
     }

@@ -39,26 +39,79 @@ Deno.test("signs of life follow readiness and end with stopping", async () => {
   assert.deepEqual(states, ["ready", "watchdog", "watchdog", "stopping"]);
 });
 
-Deno.test("a network that was never ready is waited for, one that was lost is not", async () => {
+Deno.test("a node without a network is alive: no restart brings a configuration back", async () => {
   const { states, notify, told } = manager();
-  const asked: boolean[] = [];
-  const network = [false, true, false, false];
+  const network = [true, false];
+  using watch = new ServiceWatch({
+    environment: { notifySocket: "@x", watchdogMs: 1_001 },
+    notify,
+    conditions: () =>
+      Promise.resolve([
+        condition("RuntimeReady", true),
+        condition("NetworkReady", network.shift() ?? false),
+      ]),
+    log: silentLogger,
+  });
+  await watch.ready("Serving");
+  await told("watchdog");
+  await told("watchdog");
+  await told("watchdog");
+  assert.deepEqual(states, ["ready", "watchdog", "watchdog", "watchdog"]);
+});
+
+Deno.test("a runtime that is not ready, or does not say so, gives no sign of life", async () => {
+  const { states, notify } = manager();
+  const answers = [[condition("RuntimeReady", false)], [condition("NetworkReady", true)]];
   const done = Promise.withResolvers<void>();
   using watch = new ServiceWatch({
     environment: { notifySocket: "@x", watchdogMs: 1_001 },
     notify,
     conditions: () => {
-      const status = network[asked.length] ?? false;
-      asked.push(status);
-      if (asked.length > network.length) done.resolve();
-      return Promise.resolve([condition("RuntimeReady", true), condition("NetworkReady", status)]);
+      const answer = answers.shift();
+      if (answer === undefined) done.resolve();
+      return Promise.resolve(answer ?? []);
     },
     log: silentLogger,
   });
   await watch.ready("Serving");
-  await told("watchdog");
   await done.promise;
-  assert.deepEqual(states, ["ready", "watchdog", "watchdog"]);
+  assert.deepEqual(states, ["ready"]);
+});
+
+Deno.test("one bad answer, however late, leaves the next sign of life within the interval", async () => {
+  const watchdogMs = 90_000;
+  let nowMs = 0;
+  const signs: number[] = [];
+  const done = Promise.withResolvers<void>();
+  const good = [true, false, true, false, true];
+  using watch = new ServiceWatch({
+    environment: { notifySocket: "@x", watchdogMs },
+    notify: ({ kind }) => {
+      if (kind === "ready" || kind === "watchdog") signs.push(nowMs);
+      return Promise.resolve();
+    },
+    // Every question takes all the time that it has.
+    conditions: (timeoutMs) => {
+      nowMs += timeoutMs;
+      return good.shift()
+        ? Promise.resolve([condition("RuntimeReady", true)])
+        : Promise.reject(new Error("deadline exceeded"));
+    },
+    timers: {
+      after(ms, act) {
+        nowMs += ms;
+        if (good.length === 0) done.resolve();
+        else queueMicrotask(act);
+        return { [Symbol.dispose]: () => {} };
+      },
+    },
+    log: silentLogger,
+  });
+  await watch.ready("Serving");
+  await done.promise;
+  const gaps = signs.slice(1).map((sign, index) => sign - signs[index]!);
+  assert.equal(gaps.length, 3);
+  for (const gap of gaps) assert.ok(gap < watchdogMs, `${gap} ms`);
 });
 
 Deno.test("a server that does not answer itself gives no sign of life", async () => {

@@ -65,7 +65,7 @@ export async function serve(options: ServeOptions, version: string): Promise<num
   using watch = serviceWatch(environment, server.socket, log);
   const status = `Serving on ${server.socket}`;
   await watch.ready(status);
-  using _reloader = new ConfigurationReloader({
+  using reloader = new ConfigurationReloader({
     live,
     places: loaded.places,
     watcher: server.fileWatcher,
@@ -73,6 +73,8 @@ export async function serve(options: ServeOptions, version: string): Promise<num
     log,
   });
   const signal = await stopping.received;
+  // What it tells its manager would contradict what comes now.
+  reloader[Symbol.dispose]();
   log.info("Stopping; containers go on", { signal });
   await watch.stopping();
   await stopWithin(server, log);

@@ -79,7 +79,8 @@ export class ServiceWatch implements Disposable {
     try {
       await reload();
     } finally {
-      await this.#tell({ kind: "ready", status });
+      // Who has said that it stops is not ready any more.
+      if (!this.#stopped) await this.#tell({ kind: "ready", status });
     }
   }
 

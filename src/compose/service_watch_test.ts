@@ -114,6 +114,19 @@ Deno.test("one bad answer, however late, leaves the next sign of life within the
   for (const gap of gaps) assert.ok(gap < watchdogMs, `${gap} ms`);
 });
 
+Deno.test("a reading of the configuration that the end overtakes does not call the server ready", async () => {
+  const { states, notify } = manager();
+  using watch = new ServiceWatch({
+    environment: { notifySocket: "@x", watchdogMs: undefined },
+    notify,
+    conditions: () => assert.fail("nobody asked for a watchdog"),
+    log: silentLogger,
+  });
+  await watch.ready("Serving");
+  await watch.reloading("Serving", () => watch.stopping());
+  assert.deepEqual(states, ["ready", "reloading", "stopping"]);
+});
+
 Deno.test("a server that does not answer itself gives no sign of life", async () => {
   const { states, notify } = manager();
   let asked = 0;

@@ -3,13 +3,14 @@
  *
  * @module
  */
+import { basename, dirname } from "node:path";
 import type { ConfigurationPlace, LiveConfiguration } from "../config/mod.ts";
 import { isErrno } from "../errors/mod.ts";
 import type { FileEvent, FileWatcher } from "../sys/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 
 export interface ConfigurationReloaderOptions {
-  readonly live: LiveConfiguration;
+  readonly live: Pick<LiveConfiguration, "reload">;
   readonly places: readonly ConfigurationPlace[];
   readonly watcher: FileWatcher;
   /** Tells whoever manages this process what it is doing meanwhile. */
@@ -19,7 +20,9 @@ export interface ConfigurationReloaderOptions {
 
 export class ConfigurationReloader implements Disposable {
   readonly #options: ConfigurationReloaderOptions;
-  readonly #watches = new DisposableStack();
+  /** One for each place, however often it is watched anew. */
+  readonly #watches = new Map<ConfigurationPlace, Disposable>();
+  readonly #hangUps = new DisposableStack();
   #underWay: Promise<void> | undefined;
   /** Why the next reading is due. */
   readonly #causes = new Set<string>();
@@ -29,7 +32,7 @@ export class ConfigurationReloader implements Disposable {
     this.#options = options;
     const onHangUp = () => void this.reload("SIGHUP");
     Deno.addSignalListener("SIGHUP", onHangUp);
-    this.#watches.defer(() => Deno.removeSignalListener("SIGHUP", onHangUp));
+    this.#hangUps.defer(() => Deno.removeSignalListener("SIGHUP", onHangUp));
     for (const place of options.places) this.#watch(place);
   }
 
@@ -44,20 +47,58 @@ export class ConfigurationReloader implements Disposable {
 
   [Symbol.dispose](): void {
     this.#disposed = true;
-    this.#watches.dispose();
+    this.#hangUps.dispose();
+    for (const watch of this.#watches.values()) watch[Symbol.dispose]();
+    this.#watches.clear();
   }
 
-  #watch({ directory, file }: ConfigurationPlace): void {
+  #watch(place: ConfigurationPlace): void {
+    if (this.#disposed) return;
+    // Between the two first looks it may have been made.
+    if (this.#watchDirectory(place) || !this.#awaitDirectory(place)) return;
+    this.#watchDirectory(place);
+  }
+
+  /** @returns false if there is no such directory */
+  #watchDirectory(place: ConfigurationPlace): boolean {
+    const { directory, file } = place;
+    return this.#follow(place, directory, (event) => {
+      // A directory that was replaced needs a new watch.
+      if (event.kind === "rescan") this.#watch(place);
+      if (means(event, file)) void this.reload(`a change in ${directory}`);
+    });
+  }
+
+  /** Until it is there, it is looked for in the one above; without that one SIGHUP finds it. */
+  #awaitDirectory(place: ConfigurationPlace): boolean {
+    const { directory } = place;
+    const name = basename(directory);
+    return this.#follow(place, dirname(directory), (event) => {
+      if (event.kind !== "rescan") {
+        const isThere = event.kind === "created" || event.kind === "movedTo";
+        if (!isThere || event.name !== name) return;
+      }
+      this.#watch(place);
+      void this.reload(`a change of ${directory}`);
+    });
+  }
+
+  /** @returns false if there is no such directory */
+  #follow(
+    place: ConfigurationPlace,
+    directory: string,
+    onEvent: (event: FileEvent) => void,
+  ): boolean {
     const { watcher, log } = this.#options;
     try {
-      this.#watches.use(watcher.watchDirectory(directory, (event) => {
-        if (means(event, file)) void this.reload(`a change in ${directory}`);
-      }));
+      const watch = watcher.watchDirectory(directory, onEvent);
+      this.#watches.get(place)?.[Symbol.dispose]();
+      this.#watches.set(place, watch);
+      return true;
     } catch (error) {
-      // Without drop-ins there is nothing to watch: SIGHUP finds those that come later.
-      if (!isErrno(error, "ENOENT")) {
-        log.warn("The configuration is not watched there: SIGHUP reads it", { directory, error });
-      }
+      if (isErrno(error, "ENOENT")) return false;
+      log.warn("The configuration is not watched there: SIGHUP reads it", { directory, error });
+      return true;
     }
   }
 

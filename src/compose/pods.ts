@@ -234,6 +234,7 @@ export function openPods(
     },
     networks,
     ledger,
+    resourcesOf: (id) => record.pods.journal.ofOwner(id),
     runtime,
     members: containers,
     pidHolders,

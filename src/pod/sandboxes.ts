@@ -25,6 +25,7 @@ import {
   type PodSandboxStatusResponse,
 } from "../proto/mod.ts";
 import type { ContainerRuntime } from "../runtime/containers_runtime.ts";
+import type { Resource } from "../state/journal.ts";
 import type { StepRunner, StepTiming } from "../state/steps.ts";
 import type { PinnedNamespace } from "../sys/namespaces.ts";
 import type { Logger } from "../telemetry/mod.ts";
@@ -84,6 +85,8 @@ export interface SandboxesOptions {
   readonly rooms: SandboxRunRooms;
   readonly networks: Pick<Networks, "choose" | "opensHostPorts">;
   readonly ledger: HostPortLedger;
+  /** What the record holds for an id. */
+  readonly resourcesOf: (id: SandboxId) => Promise<readonly Pick<Resource, "kind">[]>;
   readonly runtime: Pick<ContainerRuntime, "resolveHandler">;
   readonly members: SandboxMembers;
   readonly pidHolders: Pick<PidHolders, "assertAvailable" | "watch" | "forget">;
@@ -145,7 +148,7 @@ export class Sandboxes implements SandboxService {
 
   /** Removes a sandbox in any committed state; also finishes a removal that a restart cut off. */
   async removeRecorded(id: SandboxId): Promise<void> {
-    const { registry, runner, members, mutex, ledger, log } = this.#options;
+    const { registry, runner, members, mutex, log } = this.#options;
     try {
       await this.#stop(id);
     } catch (error) {
@@ -162,9 +165,10 @@ export class Sandboxes implements SandboxService {
       });
     }
     await registry.settled("sandbox", id);
-    await runner.undo(REMOVE, id).then(() => ledger.release(id), (error: unknown) => {
+    await runner.undo(REMOVE, id).catch((error: unknown) => {
       log.error("A removed sandbox left something behind; it will be tried again", { id, error });
     });
+    await this.#releaseHostPorts(id);
     await runner.commit(REMOVE, "forget", () => registry.deleteSandbox(id));
     this.#timings.delete(id);
   }
@@ -277,7 +281,13 @@ export class Sandboxes implements SandboxService {
   async #create(run: SandboxRun): Promise<void> {
     const { registry, runner, rooms, ledger, pidHolders, log } = this.#options;
     const { id } = run.record;
-    await runner.commit(RUN, "record", () => registry.putSandbox(run.record));
+    try {
+      await runner.commit(RUN, "record", () => registry.putSandbox(run.record));
+    } catch (error) {
+      // Nothing was made of it, and nobody else knows its claim.
+      ledger.release(id);
+      throw error;
+    }
     try {
       this.#timings.set(id, await runner.run(RUN, id, sandboxRunPlan(rooms, run), run));
       await runner.commit(RUN, "commit", () => {
@@ -294,12 +304,29 @@ export class Sandboxes implements SandboxService {
     } catch (error) {
       log.warn("A sandbox could not be started", { id, error });
       this.#timings.delete(id);
-      await runner.undo(RUN, id).then(() => ledger.release(id), (failure: unknown) => {
-        // Its ports stay taken with the attachment that is left.
+      await runner.undo(RUN, id).catch((failure: unknown) => {
         log.error("A failed sandbox left something behind", { id, error: failure });
       });
+      await this.#releaseHostPorts(id);
       registry.deleteSandbox(id);
       throw error;
+    }
+  }
+
+  /**
+   * Of a sandbox that is no more. They stay taken with an attachment that is left, which gives them
+   * back when it is undone at last; whatever else is left needs none. Never rejects.
+   */
+  async #releaseHostPorts(id: SandboxId): Promise<void> {
+    const { ledger, resourcesOf, log } = this.#options;
+    try {
+      const left = await resourcesOf(id);
+      if (!left.some(({ kind }) => kind === ATTACHMENT_KIND)) ledger.release(id);
+    } catch (error) {
+      log.error("Host ports of a sandbox stay taken: the record does not tell what is left of it", {
+        id,
+        error,
+      });
     }
   }
 
@@ -310,10 +337,11 @@ export class Sandboxes implements SandboxService {
       using _ = await mutex.acquire(id);
       const record = registry.sandbox(id);
       if (record?.state.kind === "ready" || record?.state.kind === "failed") {
-        pidHolders.forget(id);
         await runner.commit(STOP, "stopping", () => {
           registry.putSandbox(sandboxIn(record, { kind: "stopping", ips: sandboxIps(record) }));
         });
+        // Not before: a sandbox that stays ready is still to fail with its holder.
+        pidHolders.forget(id);
       }
     }
     await members.stopAll(id, SANDBOX_STOP_GRACE_MS);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import {
   DeadlineExceededError,
   FailedPreconditionError,
+  ResourceExhaustedError,
   SauropodError,
   UnavailableError,
 } from "../errors/mod.ts";
@@ -41,8 +42,14 @@ class House implements AsyncDisposable {
   pluginOpensPorts = false;
   open: (entry: HostPortEntry) => Promise<void> = (entry) =>
     Promise.resolve(void this.opened.push(entry));
+  /** Pins cannot be released. */
+  stuck = false;
+  detach: () => Promise<void> = () => Promise.resolve();
+  /** The record refuses the next write of a sandbox. */
+  diskFull = false;
   /** Sandboxes whose PID namespace has a holder. */
   readonly held = new Set<string>();
+  readonly watched = new Set<string>();
   hasHolder = true;
   hold: () => Promise<ProcessIdentity> = () => Promise.resolve(HOLDER);
   attach: (signal: AbortSignal) => Promise<Attachment> = () => Promise.resolve(ATTACHED);
@@ -63,7 +70,10 @@ class House implements AsyncDisposable {
         return Promise.resolve();
       },
       pinPid: ({ path }: { path: string }) => Promise.resolve(void this.pinned.add(path)),
-      release: (pin: string) => Promise.resolve(void this.pinned.delete(pin)),
+      release: (pin: string) => {
+        if (this.stuck) return Promise.reject(new UnavailableError("the pin is busy"));
+        return Promise.resolve(void this.pinned.delete(pin));
+      },
     };
     const resources = new PodResources({
       namespaces,
@@ -83,7 +93,10 @@ class House implements AsyncDisposable {
     types.register({
       kind: "cni-attachment",
       parse: (payload) => payload,
-      undo: () => Promise.resolve(void this.undone.push("attachment")),
+      undo: async () => {
+        await this.detach();
+        this.undone.push("attachment");
+      },
     });
     types.register({
       kind: "host-ports",
@@ -99,12 +112,21 @@ class House implements AsyncDisposable {
     const undoer = new Undoer({ journal, types, bootId: "boot" });
     const runner = new JournalStepRunner({ journal, undoer, graceMs: 20 });
     this.registry = new PodRegistry({
-      sandboxes,
+      sandboxes: {
+        put: (id, value) => {
+          if (this.diskFull) throw new ResourceExhaustedError("database or disk is full");
+          sandboxes.put(id, value);
+        },
+        delete: (id) => sandboxes.delete(id),
+        get: (id) => sandboxes.get(id),
+        all: () => sandboxes.all(),
+      },
       containers,
       mirror: { write: () => {}, forget: () => Promise.resolve() },
     });
     this.sandboxes = new Sandboxes({
       registry: this.registry,
+      resourcesOf: (id) => journal.ofOwner(id),
       runner,
       rooms: {
         layout,
@@ -150,8 +172,8 @@ class House implements AsyncDisposable {
         assertAvailable: () => {
           if (!this.hasHolder) throw new FailedPreconditionError("no catatonit", {});
         },
-        watch: () => {},
-        forget: () => {},
+        watch: ({ id }) => void this.watched.add(id),
+        forget: (id) => void this.watched.delete(id),
       },
       members: { stopAll: () => Promise.resolve(), removeAll: () => Promise.resolve() },
       mutex: new KeyedMutex(),
@@ -297,6 +319,50 @@ Deno.test("a failed pod gives its host ports back", async () => {
   assert.deepEqual(house.undone, ["host ports", "attachment"]);
   house.open = () => Promise.resolve();
   await house.run("other", {}, withPorts(port(8080)));
+});
+
+Deno.test("a pod that could not even be recorded gives its host ports back", async () => {
+  await using house = new House();
+  house.diskFull = true;
+  await assert.rejects(house.run("pod", {}, withPorts(port(8080))), /disk is full/);
+  house.diskFull = false;
+  await house.run("pod", {}, withPorts(port(8080)));
+});
+
+Deno.test("what a pod on the host's network leaves behind does not keep its host ports", async () => {
+  await using house = new House();
+  const pod = { ...withPorts(port(8080)), ...HOST_NETWORK };
+  const id = await house.run("host", {}, pod);
+  house.stuck = true;
+  await house.sandboxes.remove(id);
+  assert.notEqual((await house.state.journal.ofOwner(id)).length, 0, "its pin is tried again");
+  house.hold = () => Promise.reject(new UnavailableError("no holder"));
+  const shared = LinuxPodSandboxConfig.fromPartial({
+    securityContext: { namespaceOptions: { network: NamespaceMode.NODE, pid: NamespaceMode.POD } },
+  });
+  await assert.rejects(house.run("host", {}, { ...pod, linux: shared }), /no holder/);
+  house.stuck = false;
+  await house.run("other", {}, withPorts(port(8080)));
+});
+
+Deno.test("an attachment that is left keeps the host ports", async () => {
+  await using house = new House();
+  const id = await house.run("first", {}, withPorts(port(8080)));
+  house.detach = () => Promise.reject(new UnavailableError("the plugin fails"));
+  await house.sandboxes.remove(id);
+  house.detach = () => Promise.resolve();
+  await assert.rejects(house.run("second", {}, withPorts(port(8080))), /taken by pod ns\/first/);
+});
+
+Deno.test("a sandbox whose stop could not be recorded is still watched", async () => {
+  await using house = new House();
+  const id = await house.run();
+  house.diskFull = true;
+  await assert.rejects(house.sandboxes.stop(id), /disk is full/);
+  assert.deepEqual([...house.watched], [id]);
+  house.diskFull = false;
+  await house.sandboxes.stop(id);
+  assert.deepEqual([...house.watched], []);
 });
 
 Deno.test("a host port that a program of the host listens on is refused by its name", async () => {

@@ -69,7 +69,11 @@ function mappingOf(value: JsonValue): PortMapping {
 
 function addressOf(value: JsonValue): PodAddress {
   const { ip, prefix } = objectOf(value);
-  if (typeof ip !== "string" || isIP(ip) === 0 || typeof prefix !== "number" || prefix > 128) {
+  const family = typeof ip === "string" ? isIP(ip) : 0;
+  if (
+    typeof ip !== "string" || family === 0 || typeof prefix !== "number" ||
+    !Number.isInteger(prefix) || prefix < 0 || prefix > (family === 4 ? 32 : 128)
+  ) {
     throw unreadable();
   }
   return { ip, prefix };

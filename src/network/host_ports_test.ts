@@ -34,6 +34,7 @@ class Bench implements ProcessRunner {
   failing = false;
   /** Held up until it resolves. */
   gate: Promise<void> = Promise.resolve();
+  forgetting: (signal: AbortSignal | undefined) => Promise<void> = () => Promise.resolve();
   readonly ports = new NftHostPorts({
     nft: new Nft(this, () => this.installed ? "/sbin/nft" : undefined),
     table: "t",
@@ -48,7 +49,7 @@ class Bench implements ProcessRunner {
     log: silentLogger,
   });
 
-  async run({ path, args, stdin }: Command): Promise<CommandResult> {
+  async run({ path, args, stdin, signal }: Command): Promise<CommandResult> {
     const answer = (exitCode: number, stderr = "") => ({
       exitCode,
       endedBy: null,
@@ -58,6 +59,7 @@ class Bench implements ProcessRunner {
     });
     if (path === "/sbin/conntrack") {
       this.conntrack.push(args.join(" "));
+      await this.forgetting(signal);
       return answer(1);
     }
     if (args[0] === "list") return answer(this.hasTable ? 0 : 1);
@@ -215,6 +217,30 @@ Deno.test("UDP flows of a port are forgotten when it changes hands", async () =>
   const call = (family: string) => `--delete --family ${family} --proto udp --orig-port-dst 53`;
   const both = [call("ipv4"), call("ipv6")];
   assert.deepEqual(bench.conntrack, [...both, ...both]);
+
+  // Not lost with a first try that failed.
+  await bench.ports.open(entry, guard());
+  bench.conntrack.length = 0;
+  bench.failing = true;
+  await assert.rejects(bench.ports.close(entry.sandboxId, guard()), UnavailableError);
+  assert.deepEqual(bench.conntrack, []);
+  bench.failing = false;
+  await bench.ports.close(entry.sandboxId, guard());
+  assert.deepEqual(bench.conntrack, both);
+});
+
+Deno.test("a conntrack that hangs is left with the step it belongs to", async () => {
+  const bench = new Bench();
+  const entry = bench.plan([53, 54, 55].map((hostPort) => ({ ...WEB, protocol: "udp", hostPort })));
+  const step = new AbortController();
+  bench.forgetting = (signal) =>
+    new Promise((_, reject) => {
+      assert.ok(signal, "it can be told to end");
+      signal.addEventListener("abort", () => reject(signal.reason));
+      step.abort(new Error("the step's deadline"));
+    });
+  await bench.ports.open(entry, step.signal);
+  assert.equal(bench.conntrack.length, 1, "no further one is begun");
 });
 
 Deno.test("at the start the table becomes what the record says, and one of nobody is removed", async () => {
@@ -257,6 +283,8 @@ Deno.test("what could not be the text of a rule is not taken from the record", (
       with_("mappings", [{ ...WEB, containerPort: 70_000 }]),
       with_("addresses", [{ ip: "10.0.0.2 }", prefix: 24 }]),
       with_("addresses", [{ ip: "10.0.0.2", prefix: "24 }" }]),
+      ...[NaN, -1, 1.5, 33].map((prefix) => with_("addresses", [{ ip: "10.0.0.2", prefix }])),
+      with_("addresses", [{ ip: "fd00::2", prefix: 129 }]),
       with_("loopbackRoutes", [{ interface: 'a" }', switchedOn: true }]),
       with_("loopbackRoutes", undefined),
       with_("bridgePorts", ["../x"]),

@@ -26,7 +26,7 @@ export class NftHostPorts implements HostPorts {
   /** What the table shall hold, or will once the write under way has ended. */
   readonly #entries = new Map<SandboxId, HostPortEntry>();
   /** Closed, but the kernel may not know it yet. */
-  readonly #closing = new Set<SandboxId>();
+  readonly #closing = new Map<SandboxId, HostPortEntry>();
   readonly #writes = new SerialQueues<"table">();
   /** Counts changes of the entries; a write that began after a change covers it. */
   #changes = 0;
@@ -73,18 +73,19 @@ export class NftHostPorts implements HostPorts {
     await this.#write(signal);
     // The guard is in the table before anything could come through.
     this.#switchOn(entry);
-    await this.#forgetFlows(entry);
+    await this.#forgetFlows(entry, signal);
   }
 
   async close(sandboxId: SandboxId, signal: AbortSignal): Promise<void> {
-    const entry = this.#entries.get(sandboxId);
-    if (entry === undefined && !this.#closing.has(sandboxId)) return;
+    // What is left of an earlier try is finished by this one.
+    const entry = this.#entries.get(sandboxId) ?? this.#closing.get(sandboxId);
+    if (entry === undefined) return;
     this.#entries.delete(sandboxId);
-    this.#closing.add(sandboxId);
-    if (entry !== undefined) this.#switchOff(entry.loopbackRoutes);
+    this.#closing.set(sandboxId, entry);
+    this.#switchOff(entry.loopbackRoutes);
     await this.#write(signal);
     this.#closing.delete(sandboxId);
-    if (entry !== undefined) await this.#forgetFlows(entry);
+    await this.#forgetFlows(entry, signal);
   }
 
   leadTo(sandboxId: SandboxId): boolean {
@@ -159,11 +160,12 @@ export class NftHostPorts implements HostPorts {
     });
   }
 
-  #forgetFlows({ mappings, addresses }: HostPortEntry): Promise<void> {
+  #forgetFlows({ mappings, addresses }: HostPortEntry, signal: AbortSignal): Promise<void> {
     const ports = mappings.filter(({ protocol }) => protocol === "udp").map((m) => m.hostPort);
     return this.#options.flows.forgetUdp(
       [...new Set(ports)],
       addresses.map(({ ip }) => familyOf(ip)),
+      signal,
     );
   }
 }

@@ -91,19 +91,20 @@ Deno.test("listening sockets of this machine are found with their process", asyn
   const sockets = new ProcListeningSockets();
   using tcp = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = tcp.addr as Deno.NetAddr;
-  const [found, ...others] = await sockets.withPort("tcp", port);
-  assert.deepEqual(others, []);
-  assert.equal(found?.address, "127.0.0.1");
+  // Others of this machine may have the same port on another address.
+  const found = (await sockets.withPort("tcp", port)).find((s) => s.address === "127.0.0.1");
+  assert.ok(found);
   assert.equal((await sockets.holderOf(found))?.pid, Deno.pid);
-  assert.deepEqual(
-    (await sockets.withPort("udp", port)).filter((s) => s.inode === found.inode),
-    [],
-  );
-  assert.deepEqual(await sockets.withPort("sctp", port), []);
+  for (const protocol of ["udp", "sctp"] as const) {
+    const others = await sockets.withPort(protocol, port);
+    assert.ok(!others.some((s) => s.inode === found.inode), protocol);
+  }
 
   // A client's end of a connection has the port, too, and does not listen on it.
   using client = await Deno.connect({ hostname: "127.0.0.1", port });
   using _accepted = await tcp.accept();
   const local = client.localAddr as Deno.NetAddr;
-  assert.deepEqual(await sockets.withPort("tcp", local.port), []);
+  for (const socket of await sockets.withPort("tcp", local.port)) {
+    assert.notEqual((await sockets.holderOf(socket))?.pid, Deno.pid);
+  }
 });

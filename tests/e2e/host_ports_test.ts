@@ -10,7 +10,10 @@ const test = onWorkbench();
 const SERVER = 'trap "exit 0" TERM; nc -ll -p 80 -e echo hello from $(hostname) & wait $!';
 
 let ports = 21_000 + (Deno.pid % 1_000) * 10;
-/** A port that nobody has: below those that the kernel gives to whoever names none. */
+/**
+ * A port that nobody has: below those that the kernel gives to whoever names none, and above those of
+ * the tests of faults.
+ */
 const freePort = () => ports++;
 
 const opens = (hostPort: number, hostIp = "") => ({

@@ -24,7 +24,7 @@ async function life(client: CriClient, node: TestNode, image: string): Promise<v
   await client.images.pullImage({ image: { image } }, timeout);
   const config = PodSandboxConfig.fromPartial({
     ...podConfig(node, { name: "matrix" }),
-    portMappings: [{ containerPort: 80, hostPort: 20_000 + (Deno.pid % 10_000) }],
+    portMappings: [{ containerPort: 80, hostPort: 10_000 + (Deno.pid % 10_000) }],
   });
   const { podSandboxId } = await client.runtime.runPodSandbox({ config }, timeout);
   const { containerId } = await client.runtime.createContainer({

@@ -38,3 +38,4 @@ export type {
   RunSandboxRequest,
   SandboxService,
 } from "./service.ts";
+export type { ClientStreams, ExecSession, StreamService } from "./streams.ts";

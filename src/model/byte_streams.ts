@@ -1,0 +1,29 @@
+/**
+ * Bytes on their way between a client and a process, with back-pressure in both directions.
+ *
+ * @module
+ */
+
+/**
+ * Bytes that come, in order. Ends when the sender has closed its half; throws if the sender is lost.
+ * Leaving the loop says that no more is wanted. The chunks belong to the reader.
+ */
+export type ByteSource = AsyncIterable<Uint8Array>;
+
+/** Bytes that go, in order. */
+export interface ByteSink {
+  /**
+   * Resolves when the receiver can take more; one write at a time. The chunk is the receiver's from the call on.
+   *
+   * @throws {UnavailableError} the receiver is gone
+   */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Tells the receiver that no more comes. Succeeds if it is gone, and when called again. */
+  end(): Promise<void>;
+}
+
+/** Character cells, each 1 to 65535. */
+export interface TerminalSize {
+  readonly columns: number;
+  readonly rows: number;
+}

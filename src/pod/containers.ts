@@ -293,7 +293,15 @@ export class Containers implements ContainerService {
       await runner.undo(CREATE, id).catch((failure: unknown) => {
         log.error("A failed container left something behind", { id, error: failure });
       });
-      registry.deleteContainer(id);
+      try {
+        registry.discardContainer(id);
+      } catch (failure) {
+        // Why it could not be made is what the caller has to know.
+        log.error("The record of a failed container stays until the next start", {
+          id,
+          error: failure,
+        });
+      }
       throw error;
     }
   }

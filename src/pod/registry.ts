@@ -67,6 +67,18 @@ export class PodRegistry {
     this.#members.delete(id);
   }
 
+  /**
+   * Forgets a sandbox that was never made. Its name is free after this even if it throws: a row that
+   * cannot be deleted says "creating", and the next start undoes it like any that a crash left.
+   *
+   * @throws what the database says
+   */
+  discardSandbox(id: SandboxId): void {
+    this.#sandboxes.delete(id);
+    this.#members.delete(id);
+    this.#options.sandboxes.delete(id);
+  }
+
   putContainer(record: ContainerRecord): void {
     const json = containerToJson(record);
     this.#options.containers.put(record.id, json);
@@ -91,6 +103,14 @@ export class PodRegistry {
     this.#options.containers.delete(id);
     this.#containers.delete(id);
     if (record !== undefined) this.#members.get(record.sandboxId)?.delete(id);
+  }
+
+  /** The same for a container as {@link discardSandbox}. */
+  discardContainer(id: ContainerId): void {
+    const record = this.#containers.get(id)?.record;
+    this.#containers.delete(id);
+    if (record !== undefined) this.#members.get(record.sandboxId)?.delete(id);
+    this.#options.containers.delete(id);
   }
 
   /** By exact id, whatever its state. */

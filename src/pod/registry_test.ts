@@ -41,6 +41,23 @@ Deno.test("a record is in the table before it is visible, and gone from both whe
   assert.deepEqual(registry.containersOf(record.sandboxId), []);
 });
 
+Deno.test("what was never made is forgotten although its row cannot be deleted", () => {
+  const container = containerRecord({ kind: "creating" });
+  const sandbox = sandboxRecord({ kind: "creating" });
+  const { registry, tables } = registryOf(container);
+  registry.putSandbox(sandbox);
+  const full = () => {
+    throw new Error("disk is full");
+  };
+  tables.containers.delete = full;
+  tables.sandboxes.delete = full;
+  assert.throws(() => registry.discardContainer(container.id), /disk is full/);
+  assert.throws(() => registry.discardSandbox(sandbox.id), /disk is full/);
+  assert.ok(!registry.has(container.id) && !registry.has(sandbox.id));
+  assert.deepEqual(registry.containersOf(container.sandboxId), []);
+  assert.ok(tables.containers.rows.has(container.id), "the next start finds and undoes it");
+});
+
 Deno.test("a container is found by a unique prefix, and one that fits two is refused", () => {
   const one = { ...containerRecord(RUNNING), id: "ab1".padEnd(64, "0") as ContainerRecord["id"] };
   const two = { ...containerRecord(RUNNING), id: "ab2".padEnd(64, "0") as ContainerRecord["id"] };

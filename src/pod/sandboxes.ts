@@ -308,7 +308,15 @@ export class Sandboxes implements SandboxService {
         log.error("A failed sandbox left something behind", { id, error: failure });
       });
       await this.#releaseHostPorts(id);
-      registry.deleteSandbox(id);
+      try {
+        registry.discardSandbox(id);
+      } catch (failure) {
+        // Why it could not be started is what the caller has to know.
+        log.error("The record of a failed sandbox stays until the next start", {
+          id,
+          error: failure,
+        });
+      }
       throw error;
     }
   }

@@ -117,7 +117,10 @@ class House implements AsyncDisposable {
           if (this.diskFull) throw new ResourceExhaustedError("database or disk is full");
           sandboxes.put(id, value);
         },
-        delete: (id) => sandboxes.delete(id),
+        delete: (id) => {
+          if (this.diskFull) throw new ResourceExhaustedError("database or disk is full");
+          sandboxes.delete(id);
+        },
         get: (id) => sandboxes.get(id),
         all: () => sandboxes.all(),
       },
@@ -327,6 +330,23 @@ Deno.test("a pod that could not even be recorded gives its host ports back", asy
   await assert.rejects(house.run("pod", {}, withPorts(port(8080))), /disk is full/);
   house.diskFull = false;
   await house.run("pod", {}, withPorts(port(8080)));
+});
+
+Deno.test("a failed pod whose record cannot be deleted says why it failed, and its name is free", async () => {
+  await using house = new House();
+  house.attach = () => {
+    house.diskFull = true;
+    return Promise.reject(new UnavailableError("no network"));
+  };
+  await assert.rejects(house.run(), /no network/);
+  house.diskFull = false;
+  const left = house.state.sandboxes.all();
+  assert.deepEqual(left.map(({ value }) => (value["state"] as { kind: string }).kind), [
+    "creating",
+  ]);
+  house.attach = () => Promise.resolve(ATTACHED);
+  const id = await house.run();
+  assert.notEqual(id, left[0]?.id);
 });
 
 Deno.test("what a pod on the host's network leaves behind does not keep its host ports", async () => {

@@ -15,7 +15,8 @@ export interface ResourceUpdateInputs {
   readonly current: {
     /** -1 for none. */
     readonly memoryLimitBytes?: bigint;
-    readonly memoryUsageBytes?: bigint;
+    /** Without page cache, which the kernel gives up for a lower limit. */
+    readonly unreclaimableMemoryBytes?: bigint;
   };
   readonly node: Pick<NodeFacts, "cgroupVersion" | "hugetlb" | "swapAccounting">;
   readonly defaults: Pick<SpecDefaults, "minMemoryBytes">;
@@ -67,7 +68,7 @@ function memoryUpdate(
   if (wanted === 0n && swap === 0n) return undefined;
   // Alone, swap is set beside the memory limit that is in force.
   const limit = wanted === 0n ? current.memoryLimitBytes ?? NO_LIMIT : wanted;
-  if (wanted > 0n) checkMemory(wanted, current.memoryUsageBytes, defaults.minMemoryBytes);
+  if (wanted > 0n) checkMemory(wanted, current.unreclaimableMemoryBytes, defaults.minMemoryBytes);
   if (swap > 0n && limit === NO_LIMIT) {
     throw invalid("memory_swap_limit_in_bytes", swap, "is given without a memory limit");
   }
@@ -78,7 +79,7 @@ function memoryUpdate(
   return { limit: specInteger(limit), swap: specInteger(swap === 0n ? limit : swap) };
 }
 
-function checkMemory(limit: bigint, usage: bigint | undefined, least: bigint): void {
+function checkMemory(limit: bigint, used: bigint | undefined, least: bigint): void {
   if (limit < least) {
     throw invalid(
       "memory_limit_in_bytes",
@@ -87,13 +88,13 @@ function checkMemory(limit: bigint, usage: bigint | undefined, least: bigint): v
     );
   }
   // The kernel would end processes to get there.
-  if (usage === undefined || limit >= usage) return;
+  if (used === undefined || limit >= used) return;
   throw new FailedPreconditionError(
-    `memory_limit_in_bytes ${limit} is below the ${usage} bytes that the container uses`,
+    `memory_limit_in_bytes ${limit} is below the ${used} bytes that the container uses beside page cache`,
     {
       field: `${FIELD}.memory_limit_in_bytes`,
       value: String(limit),
-      remedy: `give at least ${usage}, or try again when the container uses less`,
+      remedy: `give at least ${used}, or try again when the container uses less`,
     },
   );
 }

@@ -11,7 +11,7 @@ function build(
 ) {
   return buildResourceUpdate({
     request: LinuxContainerResources.fromPartial(request),
-    current: { memoryLimitBytes: 64n * MIB, memoryUsageBytes: 20n * MIB },
+    current: { memoryLimitBytes: 64n * MIB, unreclaimableMemoryBytes: 20n * MIB },
     node: { cgroupVersion: 1, hugetlb: false, swapAccounting: true },
     defaults: { minMemoryBytes: 12n * MIB },
     ...inputs,

@@ -25,7 +25,7 @@ import type { PodRegistry } from "./registry.ts";
 export interface ContainerUpdaterOptions {
   readonly registry: PodRegistry;
   readonly runner: StepRunner;
-  readonly runtime: Pick<ContainerRuntime, "limits" | "memoryUsage" | "update">;
+  readonly runtime: Pick<ContainerRuntime, "limits" | "unreclaimableMemory" | "update">;
   /** Held per container while its state changes. */
   readonly mutex: KeyedMutex;
   readonly node: ResourceUpdateInputs["node"];
@@ -95,14 +95,14 @@ export class ContainerUpdater {
   #checked(record: LiveContainer, request: LinuxContainerResources): ResourceUpdate {
     const { runtime, node, minMemoryBytes } = this.#options;
     const limits = this.#kernelLimits(record, request);
-    const usage = runtime.memoryUsage(record.place);
+    const used = runtime.unreclaimableMemory(record.place);
     return buildResourceUpdate({
       request,
       current: {
         ...(limits?.memoryLimitBytes === undefined
           ? {}
           : { memoryLimitBytes: limits.memoryLimitBytes }),
-        ...(usage === undefined ? {} : { memoryUsageBytes: usage }),
+        ...(used === undefined ? {} : { unreclaimableMemoryBytes: used }),
       },
       node,
       defaults: { minMemoryBytes: minMemoryBytes(record.place.handler) },

@@ -60,9 +60,30 @@ export function readLimits(
   return version === 1 ? { ...versionOne(read), ...common } : { ...versionTwo(read), ...common };
 }
 
-/** Bytes charged to a container now; undefined if nothing counts them. */
-export function readMemoryUsage(version: 1 | 2, read: CgroupFileReader): bigint | undefined {
-  return integer(read("memory", version === 1 ? "memory.usage_in_bytes" : "memory.current"));
+/**
+ * Bytes charged to a container now that the kernel does not get back by giving up page cache;
+ * undefined if nothing counts them.
+ *
+ * Pages of files can be dropped or written back at any time, and the kernel does so before it refuses
+ * a lower limit (version 1) or ends a process (version 2). Those of tmpfs and locked ones cannot, and
+ * are not on the two lists that are taken off here. Slab that could shrink counts as used: how much of it
+ * goes is not known before.
+ */
+export function readUnreclaimableMemory(
+  version: 1 | 2,
+  read: CgroupFileReader,
+): bigint | undefined {
+  const [usageFile, prefix] = version === 1
+    ? ["memory.usage_in_bytes", "total_"]
+    : ["memory.current", ""];
+  const usage = integer(read("memory", usageFile));
+  if (usage === undefined) return undefined;
+  const stat = read("memory", "memory.stat") ?? "";
+  const counter = (name: string) =>
+    integer(new RegExp(`^${prefix}${name} (\\d+)$`, "m").exec(stat)?.[1]) ?? 0n;
+  const rest = usage - counter("inactive_file") - counter("active_file");
+  // The counters are not taken at one instant.
+  return rest < 0n ? 0n : rest;
 }
 
 /** Undefined if there is no such group any more. */
@@ -87,8 +108,8 @@ function oomScoreAdjOf({ pid }: ProcessIdentity): bigint | undefined {
   }
 }
 
-export function memoryUsageOf(cgroups: Cgroups, path: string): bigint | undefined {
-  return readMemoryUsage(cgroups.version, (...file) => cgroups.read(path, ...file));
+export function unreclaimableMemoryOf(cgroups: Cgroups, path: string): bigint | undefined {
+  return readUnreclaimableMemory(cgroups.version, (...file) => cgroups.read(path, ...file));
 }
 
 /** File that limits the huge pages of a size such as `2MB`. */

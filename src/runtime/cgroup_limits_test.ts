@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readLimits, readMemoryUsage } from "./cgroup_limits.ts";
+import { readLimits, readUnreclaimableMemory } from "./cgroup_limits.ts";
 
 const NOTHING = { pageSizes: [], unified: [] };
 
@@ -16,7 +16,6 @@ Deno.test("limits of a version 1 group are read from its controllers", () => {
     "cpuset/cpuset.mems": "0",
     "memory/memory.limit_in_bytes": "67108864",
     "memory/memory.memsw.limit_in_bytes": "9223372036854771712",
-    "memory/memory.usage_in_bytes": "4096",
     "hugetlb/hugetlb.2MB.limit_in_bytes": "2097152",
   });
   assert.deepEqual(readLimits(1, read, { pageSizes: ["2MB", "1GB"], unified: [] }), {
@@ -30,7 +29,23 @@ Deno.test("limits of a version 1 group are read from its controllers", () => {
     hugepageLimitBytes: { "2MB": 2_097_152n },
     unified: {},
   });
-  assert.equal(readMemoryUsage(1, read), 4096n);
+});
+
+Deno.test("page cache does not count as memory that the kernel cannot take back", () => {
+  const one = {
+    "memory/memory.usage_in_bytes": "100000",
+    "memory/memory.stat": "cache 9\ninactive_file 1\nactive_file 2\n" +
+      "total_cache 9\ntotal_inactive_file 30000\ntotal_active_file 20000\ntotal_unevictable 5\n",
+  };
+  assert.equal(readUnreclaimableMemory(1, files(one)), 50_000n);
+  const two = {
+    "memory/memory.current": "100000",
+    "memory/memory.stat": "anon 7\nfile 60000\ninactive_file 30000\nactive_file 30000\nshmem 9\n",
+  };
+  assert.equal(readUnreclaimableMemory(2, files(two)), 40_000n);
+  const ahead = { ...two, "memory/memory.current": "59999" };
+  assert.equal(readUnreclaimableMemory(2, files(ahead)), 0n, "the counters are read one by one");
+  assert.equal(readUnreclaimableMemory(2, files({ "memory/memory.current": "7" })), 7n);
 });
 
 Deno.test("no limit of version 1 is -1, whatever the size of a page", () => {
@@ -49,7 +64,6 @@ Deno.test("limits of a version 2 group are read from its files", () => {
     "cpuset/cpuset.cpus": "",
     "memory/memory.max": "67108864",
     "memory/memory.swap.max": "1048576",
-    "memory/memory.current": "8192",
     "memory/memory.high": "60000000",
     "hugetlb/hugetlb.2MB.max": "max",
   });
@@ -64,7 +78,6 @@ Deno.test("limits of a version 2 group are read from its files", () => {
     hugepageLimitBytes: { "2MB": -1n },
     unified: { "memory.high": "60000000" },
   });
-  assert.equal(readMemoryUsage(2, read), 8192n);
 });
 
 Deno.test("on version 2 memory and swap together are not limited if one of them is not", () => {
@@ -86,6 +99,6 @@ Deno.test("what the kernel does not tell is left out", () => {
         unified: {},
       },
     );
-    assert.equal(readMemoryUsage(version, () => undefined), undefined);
+    assert.equal(readUnreclaimableMemory(version, () => undefined), undefined);
   }
 });

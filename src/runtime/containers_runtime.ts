@@ -151,8 +151,11 @@ export interface ContainerRuntime {
     init: ProcessIdentity,
     asked: LimitsAsked,
   ): ContainerLimits | undefined;
-  /** Bytes of memory charged to a live container; undefined if nothing counts them. */
-  memoryUsage(place: ContainerPlace): bigint | undefined;
+  /**
+   * Bytes of memory charged to a live container, without page cache that the kernel can give up;
+   * undefined if nothing counts them.
+   */
+  unreclaimableMemory(place: ContainerPlace): bigint | undefined;
   /**
    * Sets limits of a live container, the runtime's own record included; may be repeated.
    *

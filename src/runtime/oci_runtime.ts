@@ -24,7 +24,7 @@ import {
   hugepageFile,
   type LimitsAsked,
   limitsOf,
-  memoryUsageOf,
+  unreclaimableMemoryOf,
 } from "./cgroup_limits.ts";
 import { createWithMonitor } from "./conmon.ts";
 import {
@@ -263,8 +263,8 @@ export class OciRuntime implements ContainerRuntime, Disposable {
     return limitsOf(this.#ports.cgroups, place.cgroupPath, init, asked);
   }
 
-  memoryUsage(place: ContainerPlace): bigint | undefined {
-    return memoryUsageOf(this.#ports.cgroups, place.cgroupPath);
+  unreclaimableMemory(place: ContainerPlace): bigint | undefined {
+    return unreclaimableMemoryOf(this.#ports.cgroups, place.cgroupPath);
   }
 
   async update(

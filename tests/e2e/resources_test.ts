@@ -204,7 +204,7 @@ test("a memory limit below what is in use is refused with both figures, and ends
     update(bench, container, { memoryLimitInBytes: 32n * MIB, cpuShares: 99n }),
     "FAILED_PRECONDITION",
     `${32n * MIB} is below the`,
-    "bytes that the container uses",
+    "bytes that the container uses beside page cache",
     "linux.memory_limit_in_bytes",
   );
   assert.deepEqual(await shown(container), before);
@@ -212,6 +212,24 @@ test("a memory limit below what is in use is refused with both figures, and ends
   assert.equal(cgroups.oomKills(path), 0);
   assert.equal((await container.status()).state, 1, "it runs on");
   await update(bench, container, { memoryLimitInBytes: 200n * MIB });
+});
+
+test("page cache does not stand in the way of a lower memory limit", async (bench) => {
+  const container = await bench.pod({
+    script: "dd if=/dev/zero of=/filled bs=1M count=64 conv=fsync && echo ready; " +
+      "while :; do sleep 0.1; done",
+    container: { linux: { resources: { memoryLimitInBytes: 256n * MIB } } },
+  });
+  await container.says("ready");
+  const path = await cgroupOf(bench, container);
+  const usage = () =>
+    BigInt(cgroups.read(path, "memory", V1 ? "memory.usage_in_bytes" : "memory.current") ?? "0");
+  assert.ok(usage() > 48n * MIB, `${usage()} bytes: the file is in the page cache`);
+  await update(bench, container, { memoryLimitInBytes: 32n * MIB });
+  assert.equal((await kernel(bench, container))["memory"], String(32n * MIB));
+  assert.ok(usage() <= 32n * MIB);
+  assert.equal(cgroups.oomKills(path), 0);
+  assert.equal((await container.status()).state, 1, "it runs on");
 });
 
 test("an update that is out of range, or too small, or not for this node is refused by field", async (bench) => {

@@ -24,23 +24,30 @@ export interface FaultSpec {
   readonly rules: readonly FaultRule[];
   /** File to which the name of every gate passed is appended. */
   readonly trace: string | undefined;
+  /** As long as this file is not there no rule acts and no pass is counted. */
+  readonly armed: string | undefined;
 }
 
 const GATE = /^[a-z0-9-]+\.[A-Za-z0-9_-]+\.(?:before|intended|acted|done|forgotten)$/;
 const RULE = /^(kill|fail|hang):([^#]+?)(?:#([1-9][0-9]{0,5}))?$/;
 
 /**
- * Reads `kill:run-pod-sandbox.network-attach.acted#2,trace:/tmp/gates`: several parts separated by
- * commas.
+ * Reads `kill:run-pod-sandbox.network-attach.acted#2,armed:/tmp/now,trace:/tmp/gates`: several parts
+ * separated by commas.
  *
  * @throws {InvalidArgumentError} names the part that is wrong
  */
 export function parseFaultSpec(text: string): FaultSpec {
   const rules: FaultRule[] = [];
   let trace: string | undefined;
+  let armed: string | undefined;
   for (const part of text.split(",")) {
     if (part.startsWith("trace:/")) {
       trace = part.slice("trace:".length);
+      continue;
+    }
+    if (part.startsWith("armed:/")) {
+      armed = part.slice("armed:".length);
       continue;
     }
     const [, action, gate = "", pass = "1"] = RULE.exec(part) ?? [];
@@ -49,12 +56,12 @@ export function parseFaultSpec(text: string): FaultSpec {
         field: "fault-gate",
         value: part,
         remedy:
-          "write kill:, fail: or hang: and operation.step.phase, with #n for the n-th pass, or trace:/file",
+          "write kill:, fail: or hang: and operation.step.phase, with #n for the n-th pass, armed:/file, or trace:/file",
       });
     }
     rules.push({ action, gate, pass: Number(pass) });
   }
-  return { rules, trace };
+  return { rules, trace, armed };
 }
 
 function isAction(text: string | undefined): text is FaultAction {
@@ -77,11 +84,13 @@ export const NO_FAULT_GATES: FaultGates = {
 export class ActiveFaultGates implements FaultGates, Disposable {
   readonly active = true;
   readonly #rules: readonly FaultRule[];
+  readonly #armed: string | undefined;
   readonly #trace: Deno.FsFile | undefined;
   readonly #passes = new Map<string, number>();
 
   constructor(spec: FaultSpec) {
     this.#rules = spec.rules;
+    this.#armed = spec.armed;
     this.#trace = spec.trace === undefined
       ? undefined
       : Deno.openSync(spec.trace, { append: true, create: true, mode: 0o600 });
@@ -89,6 +98,7 @@ export class ActiveFaultGates implements FaultGates, Disposable {
 
   async pass(gate: string): Promise<void> {
     this.#trace?.writeSync(new TextEncoder().encode(`${gate}\n`));
+    if (this.#armed !== undefined && !exists(this.#armed)) return;
     const pass = (this.#passes.get(gate) ?? 0) + 1;
     this.#passes.set(gate, pass);
     for (const rule of this.#rules) {
@@ -98,6 +108,15 @@ export class ActiveFaultGates implements FaultGates, Disposable {
 
   [Symbol.dispose](): void {
     this.#trace?.close();
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -305,6 +305,17 @@ Deno.test("a gate acts at the pass that its number names", async () => {
   await bench.runner.commit("make", "record", () => {});
 });
 
+Deno.test("gates that are armed by a file neither act nor count before it is there", async () => {
+  const directory = await Deno.makeTempDir();
+  const file = `${directory}/now`;
+  using gates = gatesOf(`fail:make.record.before,armed:${file}`);
+  await using bench = new Bench(gates);
+  await bench.runner.commit("make", "record", () => {});
+  await Deno.writeTextFile(file, "");
+  await assert.rejects(bench.runner.commit("make", "record", () => {}), InternalError);
+  await Deno.remove(directory, { recursive: true });
+});
+
 Deno.test("a fault gate specification that is wrong is refused", () => {
   for (
     const bad of [
@@ -315,6 +326,7 @@ Deno.test("a fault gate specification that is wrong is refused", () => {
       "burn:a.b.done",
       "fail:a.b.done#0",
       "trace:rel",
+      "armed:rel",
     ]
   ) {
     assert.throws(() => parseFaultSpec(bad), /is not a fault gate/, bad);

@@ -43,10 +43,12 @@ export class TestNode implements AsyncDisposable {
   /** Every pod of the test goes below it. */
   readonly cgroupParent: string;
   readonly leases: string;
+  readonly #subnet: string;
   #server: RunningServer | undefined;
 
   private constructor(directory: string, options: TestNodeOptions) {
     const tag = `${Deno.pid.toString(36)}${serial++}`;
+    this.#subnet = `10.${64 + (Deno.pid % 64)}.${serial % 256}.0/24`;
     this.directory = directory;
     this.root = options.root ?? `${directory}/root`;
     this.runRoot = `${directory}/run`;
@@ -96,7 +98,6 @@ export class TestNode implements AsyncDisposable {
       await Deno.mkdir(`${directory}/${name}`, { recursive: true, mode: 0o700 });
     }
     await Deno.mkdir(this.root, { recursive: true, mode: 0o700 });
-    const subnet = `10.${64 + (Deno.pid % 64)}.${serial % 256}.0/24`;
     await Deno.writeTextFile(
       `${directory}/cni/10-test.conflist`,
       JSON.stringify({
@@ -111,7 +112,7 @@ export class TestNode implements AsyncDisposable {
             ipam: {
               type: "host-local",
               dataDir: this.leases,
-              ranges: [[{ subnet }]],
+              ranges: [[{ subnet: this.#subnet }]],
               routes: [{ dst: "0.0.0.0/0" }],
             },
           },

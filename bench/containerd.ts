@@ -14,8 +14,14 @@ import {
   writeCniConfig,
 } from "./peer.ts";
 
-/** Starts containerd; it answers when this returns. */
+/**
+ * Starts containerd; it answers when this returns.
+ *
+ * @throws it is not installed, or does not start: nothing of it is left then
+ */
 export async function startContainerd(pauseImage: string): Promise<Peer> {
+  // Before anything is made that would have to be taken away.
+  const description = await version();
   const directory = await Deno.makeTempDir({ prefix: "sauropod-bench-containerd-" });
   const tag = Deno.pid.toString(36);
   const names = {
@@ -75,7 +81,7 @@ export async function startContainerd(pauseImage: string): Promise<Peer> {
   };
   const peer: Peer = {
     name: "containerd",
-    description: await version(),
+    description,
     client,
     logDir: `${directory}/logs`,
     cgroupParent: names.cgroupParent,
@@ -127,6 +133,9 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.tracing.proc
 }
 
 async function version(): Promise<string> {
-  const { stdout } = await new Deno.Command("containerd", { args: ["--version"] }).output();
+  const { stdout } = await new Deno.Command("containerd", { args: ["--version"] }).output()
+    .catch((cause) => {
+      throw new Error("containerd is not installed; leave its peer out, or install it", { cause });
+    });
   return new TextDecoder().decode(stdout).trim();
 }

@@ -7,6 +7,9 @@ import type { Configuration, LoadedConfiguration } from "../config/mod.ts";
 import { errorMessage, SauropodError } from "../errors/mod.ts";
 import { loadDefaultPolicy, loadPolicy } from "../image/mod.ts";
 import { AskedPluginVersions, CniConfig, CniExec, PluginDirectories } from "../network/mod.ts";
+import { findProgramSync } from "../sys/programs.ts";
+import type { Finding } from "./finding.ts";
+import { hostPortPrograms } from "./host_port_programs.ts";
 import { findPidHolder, PID_HOLDER_PACKAGE } from "../runtime/mod.ts";
 import {
   type Capability,
@@ -16,14 +19,6 @@ import {
   type ProcessRunner,
 } from "../sys/mod.ts";
 import { silentLogger } from "../telemetry/mod.ts";
-
-/** One thing looked at. `missing` is essential: without it no pod runs. */
-export interface Finding {
-  readonly subject: string;
-  readonly state: "ok" | "warning" | "missing";
-  readonly message: string;
-  readonly remedy?: string;
-}
 
 export interface NodeCheckPorts {
   readonly processes: ProcessRunner;
@@ -49,6 +44,7 @@ export async function checkNode(
     ...await handlers(configuration, ports),
     pidHolder(ports),
     ...await network(configuration, ports),
+    ...hostPortPrograms(configuration.runtime, findProgramSync),
     ...await images(configuration),
   ];
 }

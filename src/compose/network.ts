@@ -21,6 +21,7 @@ import {
   parseAttachment,
   parseHostPorts,
   PluginDirectories,
+  PodCidrs,
   ProcListeningSockets,
   ProcOrphanPlugins,
 } from "../network/mod.ts";
@@ -51,6 +52,7 @@ export interface PodNetworks extends Disposable {
   /** Takes over what the journal says; before anything is undone. */
   load(): Promise<void>;
   readonly health: NetworkHealth;
+  readonly podCidrs: PodCidrs;
   /**
    * What is done behind the first answers: plugins take away what is left of pods that are gone, and tell
    * of pods whose network is not as it was made. Never rejects.
@@ -107,6 +109,7 @@ export async function openNetwork(options: NetworkOptions): Promise<PodNetworks>
   return {
     networks,
     health,
+    podCidrs: await PodCidrs.open(paths.podCidrs, log),
     hostPorts,
     ledger,
     load: () => load(options, hostPorts, ledger),

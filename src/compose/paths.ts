@@ -7,6 +7,8 @@ export interface ServerPaths {
   readonly podsDatabase: string;
   readonly imagesDatabase: string;
   readonly reserve: string;
+  /** Ranges of the pods' addresses, as the kubelet named them. */
+  readonly podCidrs: string;
   /** Files of running execs. */
   readonly execDir: string;
   /** Archives on their way in. */
@@ -27,6 +29,7 @@ export function serverPaths(configuration: Configuration, flavour: Flavour): Ser
     podsDatabase: `${root}/pods.db`,
     imagesDatabase: `${root}/images.db`,
     reserve: `${root}/reserve`,
+    podCidrs: `${root}/pod-cidrs.json`,
     execDir: `${runRoot}/exec`,
     incoming: `${root}/incoming`,
   };

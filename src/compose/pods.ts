@@ -59,7 +59,7 @@ export interface PodsOptions {
   readonly record: ServerRecord;
   readonly reserve: SpaceReserve;
   readonly runtime: ContainerRuntime;
-  readonly network: Pick<PodNetworks, "networks" | "hostPorts" | "ledger">;
+  readonly network: Pick<PodNetworks, "networks" | "hostPorts" | "ledger" | "podCidrs">;
   readonly images: Pick<Images, "find" | "hold" | "checkUse">;
   readonly snapshots: Snapshots;
   readonly cgroups: PodResourcePorts["cgroups"];
@@ -102,7 +102,7 @@ export function openPods(
 ): Pods {
   const { live, paths, machine, record, runtime, images, clock, log } = options;
   const configuration = live.current;
-  const { networks, hostPorts, ledger } = options.network;
+  const { networks, hostPorts, ledger, podCidrs } = options.network;
   const { runner } = record.podSteps;
   const { bootId } = machine.processes;
   const cgroupDriver = cgroupDriverOf(configuration);
@@ -233,6 +233,7 @@ export function openPods(
       deadlines: POD_DEADLINES,
     },
     networks,
+    podCidrs: () => podCidrs.current,
     ledger,
     resourcesOf: (id) => record.pods.journal.ofOwner(id),
     runtime,

@@ -173,6 +173,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       runtime: runtimeMethods({
         sandboxes: pods.sandboxes,
         containers: pods.containers,
+        podCidrs: network.podCidrs,
         node: {
           runtimeObstacle: () => undefined,
           networkReadiness: () => network.health.readiness(),

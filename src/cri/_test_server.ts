@@ -86,6 +86,7 @@ export function serverOptions(parts: TestServerParts = {}): Omit<CriServerOption
         ...parts.containers,
       },
       node: TEST_NODE,
+      podCidrs: { update: () => Promise.resolve() },
       version: "1.37.0-test",
     }),
     image: imageMethods({

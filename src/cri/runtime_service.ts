@@ -23,6 +23,10 @@ export interface RuntimeServiceOptions {
   readonly sandboxes: SandboxService;
   readonly containers: ContainerService;
   readonly node: NodeFacts;
+  readonly podCidrs: {
+    /** @throws {InvalidArgumentError} it is no list of ranges with commas */
+    update(podCidr: string): Promise<void>;
+  };
   /** Of this program: `1.37.0-dev`. */
   readonly version: string;
 }
@@ -48,7 +52,9 @@ export function runtimeMethods(options: RuntimeServiceOptions): RuntimeMethods {
 
 type NodeMethod = "version" | "status" | "runtimeConfig" | "updateRuntimeConfig";
 
-function nodeMethods({ node, version }: RuntimeServiceOptions): Pick<RuntimeMethods, NodeMethod> {
+function nodeMethods(
+  { node, podCidrs, version }: RuntimeServiceOptions,
+): Pick<RuntimeMethods, NodeMethod> {
   return {
     version: () => ({
       version: KUBE_API_VERSION,
@@ -58,8 +64,10 @@ function nodeMethods({ node, version }: RuntimeServiceOptions): Pick<RuntimeMeth
     }),
     status: ({ verbose }) => statusResponse(node, verbose),
     runtimeConfig: () => runtimeConfigResponse(node),
-    // The pod CIDR is for runtimes that write network configuration; here CNI's own files rule.
-    updateRuntimeConfig: () => ({}),
+    async updateRuntimeConfig({ runtimeConfig }) {
+      await podCidrs.update(runtimeConfig?.networkConfig?.podCidr ?? "");
+      return {};
+    },
   };
 }
 

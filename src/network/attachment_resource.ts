@@ -27,6 +27,8 @@ export function attachmentIntent(network: ChosenNetwork, request: AttachRequest)
         ...request,
         portMappings: request.portMappings.map((mapping) => ({ ...mapping })),
         annotations: { ...request.annotations },
+        podCidrs: request.podCidrs ?? [],
+        selection: { ips: [], mac: "", ...request.selection },
       },
     },
   };

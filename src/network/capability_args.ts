@@ -25,6 +25,11 @@ export function capabilityArgs(request: AttachRequest): CapabilityArgs {
   }
   const bandwidth = bandwidthOf(request.annotations);
   if (bandwidth !== undefined) args.set("bandwidth", bandwidth);
+  const { podCidrs = [], selection } = request;
+  // One set of ranges for each address that the pod gets.
+  if (podCidrs.length > 0) args.set("ipRanges", podCidrs.map((subnet) => [{ subnet }]));
+  if (selection !== undefined && selection.ips.length > 0) args.set("ips", selection.ips);
+  if (selection !== undefined && selection.mac !== "") args.set("mac", selection.mac);
   if (request.cgroupParent !== "") args.set("cgroupPath", request.cgroupParent);
   args.set(POD_ANNOTATIONS, { ...request.annotations });
   return args;

@@ -18,6 +18,11 @@ import type { CniConfig } from "./cni_config.ts";
 import { type AttachmentCommand, CNI_INTERFACE, type CniExec } from "./cni_exec.ts";
 import { type CniList, type CniPlugin, isAtLeast, parseCniList } from "./cni_list.ts";
 import { parseResult } from "./cni_result.ts";
+import {
+  type NetworkSelection,
+  networkSelection,
+  type SelectionAnnotation,
+} from "./network_selection.ts";
 import type {
   Attachment,
   AttachRequest,
@@ -60,6 +65,10 @@ export class CniNetworks implements Networks {
     return parseCniList(network.configuration).plugins.some(({ capabilities }) =>
       capabilities.has("portMappings")
     );
+  }
+
+  selection(network: ChosenNetwork, annotation: SelectionAnnotation): NetworkSelection {
+    return networkSelection(annotation, parseCniList(network.configuration));
   }
 
   attach(

@@ -166,17 +166,25 @@ Deno.test("a plugin is told what it declared a capability for, and no more", asy
     bandwidth: true,
     cgroupPath: true,
     "io.kubernetes.cri.pod-annotations": true,
+    ipRanges: true,
+    ips: true,
     mac: true,
+    aliases: true,
   };
   const annotations = { "kubernetes.io/ingress-bandwidth": "1M" };
   await place.attach(place.chain({ type: "plain" }, { type: "rich", capabilities }), {
     annotations,
     portMappings: [{ protocol: "udp", containerPort: 53, hostPort: 5353, hostIp: "" }],
+    podCidrs: ["10.1.0.0/24", "fd00:1::/64"],
+    selection: { ips: ["10.1.0.7/24"], mac: "02:00:00:00:00:07" },
   });
   assert.equal(JSON.parse(place.read("plain.ADD.stdin")).runtimeConfig, undefined);
   assert.deepEqual(JSON.parse(place.read("rich.ADD.stdin")).runtimeConfig, {
     portMappings: [{ protocol: "udp", containerPort: 53, hostPort: 5353 }],
     bandwidth: { ingressRate: 1_000_000, ingressBurst: 34359738359 },
+    ipRanges: [[{ subnet: "10.1.0.0/24" }], [{ subnet: "fd00:1::/64" }]],
+    ips: ["10.1.0.7/24"],
+    mac: "02:00:00:00:00:07",
     cgroupPath: "/kubepods/x",
     "io.kubernetes.cri.pod-annotations": annotations,
   });

@@ -25,6 +25,8 @@ export {
 } from "./host_ports_resource.ts";
 export { ProcListeningSockets } from "./listening_sockets.ts";
 export { type HostInterfaces, KernelInterfaces } from "./host_interfaces.ts";
+export type { NetworkSelection } from "./network_selection.ts";
+export { PodCidrs } from "./pod_cidrs.ts";
 export { NetworkHealth } from "./network_health.ts";
 export { EnteredInterfaces } from "./pod_interfaces.ts";
 export { AskedPluginVersions } from "./plugin_versions.ts";

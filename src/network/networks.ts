@@ -4,6 +4,7 @@
  * @module
  */
 import type { JsonObject, SandboxId } from "../model/mod.ts";
+import type { NetworkSelection, SelectionAnnotation } from "./network_selection.ts";
 
 export interface PortMapping {
   readonly protocol: "tcp" | "udp" | "sctp";
@@ -24,6 +25,10 @@ export interface AttachRequest {
   readonly annotations: Readonly<Record<string, string>>;
   /** Cgroup parent of the pod, for the `cgroupPath` capability. */
   readonly cgroupParent: string;
+  /** Ranges that the cluster gave the node, for the `ipRanges` capability; absent if it gave none. */
+  readonly podCidrs?: readonly string[];
+  /** What the pod asks for, for the capabilities `ips` and `mac`. */
+  readonly selection?: NetworkSelection;
 }
 
 /** The chain that would be used for an attachment: chosen first, so that the intent can hold it. */
@@ -51,6 +56,14 @@ export interface Networks {
   choose(): ChosenNetwork;
   /** Whether a plugin of the list opens host ports (capability `portMappings`). */
   opensHostPorts(network: ChosenNetwork): boolean;
+  /**
+   * What a pod asks of the network by annotation.
+   *
+   * @throws {InvalidArgumentError} the annotation is malformed or names another network
+   * @throws {UnimplementedError} it asks for something else than addresses
+   * @throws {FailedPreconditionError} no plugin of the network takes what it asks for
+   */
+  selection(network: ChosenNetwork, annotation: SelectionAnnotation): NetworkSelection;
   /**
    * ADD of each plugin of the list. After a failure the caller runs {@link Networks.detach}: half a
    * chain may have been added.

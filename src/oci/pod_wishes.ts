@@ -29,6 +29,8 @@ const WISHES = {
     "cgroup2-mount-hierarchy-rw.crio.io",
     `${OLD}cgroup2-mount-hierarchy-rw`,
   ],
+  /** For the default network alone; known by Multus, which reads it by itself. */
+  defaultNetwork: ["v1.multus-cni.io/default-network"],
   devices: ["devices.crio.io", `${OLD}Devices`],
   shmSize: ["shm-size.crio.io", `${OLD}ShmSize`],
   umask: ["umask.crio.io", `${OLD}umask`],

@@ -1,13 +1,20 @@
 /** What the network needs to know of a pod. @module */
-import type { AttachRequest, PortHolder, PortMapping } from "../network/mod.ts";
+import type { AttachRequest, NetworkSelection, PortHolder, PortMapping } from "../network/mod.ts";
 import { Protocol } from "../proto/mod.ts";
 import type { SandboxRecord } from "./sandbox.ts";
 
-/** @param hostPortMapping false if host ports are left unmapped on this node */
+export interface PodNetworkFacts {
+  readonly netnsPath: string;
+  /** False if host ports are left unmapped on this node. */
+  readonly hostPortMapping: boolean;
+  readonly podCidrs: readonly string[];
+  /** Undefined if the pod asks for nothing, or may not. */
+  readonly selection: NetworkSelection | undefined;
+}
+
 export function attachRequest(
   record: SandboxRecord,
-  netnsPath: string,
-  hostPortMapping: boolean,
+  { netnsPath, hostPortMapping, podCidrs, selection }: PodNetworkFacts,
 ): AttachRequest {
   const { config } = record;
   return {
@@ -19,6 +26,8 @@ export function attachRequest(
     portMappings: hostPortMapping ? hostPortsOf(record) : [],
     annotations: config.annotations,
     cgroupParent: record.cgroupParent,
+    podCidrs,
+    ...(selection === undefined ? {} : { selection }),
   };
 }
 

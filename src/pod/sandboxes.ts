@@ -17,6 +17,7 @@ import {
   podSysctls,
   refuseActingAnnotations,
   shmSizeWish,
+  wishOf,
 } from "../oci/mod.ts";
 import {
   NamespaceMode,
@@ -83,7 +84,9 @@ export interface SandboxesOptions {
   readonly registry: PodRegistry;
   readonly runner: StepRunner;
   readonly rooms: SandboxRunRooms;
-  readonly networks: Pick<Networks, "choose" | "opensHostPorts">;
+  readonly networks: Pick<Networks, "choose" | "opensHostPorts" | "selection">;
+  /** Ranges that the cluster gave the node for its pods. */
+  readonly podCidrs: () => readonly string[];
   readonly ledger: HostPortLedger;
   /** What the record holds for an id. */
   readonly resourcesOf: (id: SandboxId) => Promise<readonly Pick<Resource, "kind">[]>;
@@ -244,7 +247,7 @@ export class Sandboxes implements SandboxService {
     return {
       record,
       network: namespaces.net.kind === "pinned"
-        ? this.#network(record, namespaces.net.path)
+        ? this.#network(record, namespaces.net.path, rules)
         : undefined,
       sysctls,
       shmBytes: shmSizeWish(config.annotations, rules) ?? settings.shmBytes,
@@ -253,10 +256,16 @@ export class Sandboxes implements SandboxService {
     };
   }
 
-  #network(record: SandboxRecord, netnsPath: string): SandboxNetwork {
-    const { networks, rooms, settings } = this.#options;
+  #network(record: SandboxRecord, netnsPath: string, rules: AnnotationRules): SandboxNetwork {
+    const { networks, podCidrs, rooms, settings } = this.#options;
     const chosen = networks.choose();
-    const request = attachRequest(record, netnsPath, settings.hostPortMapping);
+    const asked = wishOf("defaultNetwork", record.config.annotations, rules);
+    const request = attachRequest(record, {
+      netnsPath,
+      hostPortMapping: settings.hostPortMapping,
+      podCidrs: podCidrs(),
+      selection: asked === undefined ? undefined : networks.selection(chosen, asked),
+    });
     const ownHostPorts = request.portMappings.length > 0 && !networks.opensHostPorts(chosen);
     if (ownHostPorts) rooms.hostPorts.assertUsable();
     return { chosen, request, ownHostPorts };

@@ -165,7 +165,9 @@ class House implements AsyncDisposable {
       networks: {
         choose: () => ({ name: "net", configuration: {} }),
         opensHostPorts: () => this.pluginOpensPorts,
+        selection: () => ({ ips: [], mac: "" }),
       },
+      podCidrs: () => [],
       ledger: new HostPortLedger({
         withPort: (_protocol, port) => Promise.resolve(port === LISTENED ? [SOCKET] : []),
         holderOf: () => Promise.resolve({ pid: 42, name: "nginx" }),

@@ -69,6 +69,15 @@ function tooLong({ what, stage, deadlineMs }: DeadlineOptions, how: string): Dea
 
 /** The work's own error says where it was; its being told to stop is no news. */
 function withCause(deadline: DeadlineExceededError, error: unknown): DeadlineExceededError {
+  // What waited in vain names itself, such as a plugin: the caller is to read it.
+  if (error !== deadline && error instanceof DeadlineExceededError) {
+    const { stage } = deadline.details;
+    return new DeadlineExceededError(`${deadline.message}: ${error.message}`, {
+      ...error.details,
+      ...(stage === undefined ? {} : { stage }),
+      cause: error,
+    });
+  }
   if (error !== deadline) deadline.cause = error;
   return deadline;
 }

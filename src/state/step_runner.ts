@@ -112,7 +112,7 @@ export class JournalStepRunner implements StepRunner {
     const making: Making = { row: undefined };
     const result = await withDeadline(
       {
-        deadlineMs: step.deadlineMs,
+        deadlineMs: this.#gates.deadlineMs(`${run.operation}.${step.name}`) ?? step.deadlineMs,
         graceMs: this.#options.graceMs ?? 5000,
         what: `Step ${step.name} of ${run.operation} for ${run.owner}`,
         stage: step.name,

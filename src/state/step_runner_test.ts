@@ -331,6 +331,9 @@ Deno.test("a fault gate specification that is wrong is refused", () => {
   ) {
     assert.throws(() => parseFaultSpec(bad), /is not a fault gate/, bad);
   }
+  assert.deepEqual([...parseFaultSpec("deadline:run-pod-sandbox.shm=500").deadlines], [
+    ["run-pod-sandbox.shm", 500],
+  ]);
   assert.deepEqual(parseFaultSpec("kill:run-pod-sandbox.undo-cni.forgotten#3,trace:/t").rules, [
     { action: "kill", gate: "run-pod-sandbox.undo-cni.forgotten", pass: 3 },
   ]);

@@ -53,6 +53,10 @@ Deno.test("a read has a limit, also of a sparse file, and takes regular files on
     assert.equal(decoded(dir.readFile("five", 5)), "12345");
     assert.throws(() => dir.readFile("five", 4), ResourceExhaustedError);
     assert.throws(() => dir.readFile("big", 1000), ResourceExhaustedError);
+    // As large as an image could make its passwd file for nothing.
+    Deno.writeTextFileSync(`${root}/passwd`, "");
+    Deno.truncateSync(`${root}/passwd`, 10 * 2 ** 30);
+    assert.throws(() => dir.readFile("passwd", 1 << 20), ResourceExhaustedError);
     assert.throws(() => dir.readFile("fifo", 1000), InvalidArgumentError);
     assert.throws(() => dir.readFile("/", 1000), InvalidArgumentError);
   }));

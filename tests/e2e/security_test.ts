@@ -78,6 +78,11 @@ const test = onWorkbench({
         layers: [[...without("etc/passwd"), { path: "etc/passwd", fifo: true }]],
         config: { Cmd: ["/bin/sh"], Env: ["PATH=/bin"], User: "web" },
       }),
+    "group-fifo": () =>
+      busyboxImage({
+        layers: [[...without("etc/group"), { path: "etc/group", fifo: true }]],
+        config: { Cmd: ["/bin/sh"], Env: ["PATH=/bin"], User: "0:web" },
+      }),
     "passwd-huge": () =>
       busyboxImage({
         layers: [[
@@ -205,19 +210,19 @@ function mountsOn(path: string): string[] {
     .map((line) => line.split(" ")[4] ?? "").filter((mounted) => mounted.startsWith(path));
 }
 
-test("a passwd file that is a pipe or huge neither hangs nor fills the server (CVE-2025-4437)", async (bench) => {
+test("a passwd or group file that is a pipe or huge neither hangs nor fills the server (CVE-2025-4437)", async (bench) => {
   const memory = () =>
     Number(/^VmHWM:\s+(\d+)/m.exec(Deno.readTextFileSync(`/proc/${bench.server.pid}/status`))?.[1]);
   const before = memory();
   const started = performance.now();
-  for (const image of ["passwd-fifo", "passwd-huge"]) {
+  for (const image of ["passwd-fifo", "passwd-huge", "group-fifo"]) {
     const sandbox = await bench.sandbox();
     const outcome = await bench.created(sandbox, { image }).then(
       () => "made",
       (error: Error) => error.message,
     );
     assert.notEqual(outcome, "made", "its user cannot be looked up");
-    assert.match(outcome, /etc\/passwd/);
+    assert.match(outcome, new RegExp(`etc/${image.split("-")[0]}`));
   }
   assert.ok(performance.now() - started < 20_000, "it did not wait for a writer");
   assert.ok(memory() - before < 48 << 10, `${memory() - before} KiB more`);

@@ -159,6 +159,52 @@ for (const set of [debian, recent]) {
     await pod.detach();
   });
 
+  test("a range and a hardware address from outside the configuration reach host-local and tuning", async (lab) => {
+    const { place } = lab;
+    const networks = await lab.networks(
+      {
+        type: "bridge",
+        bridge: BRIDGE,
+        isGateway: true,
+        capabilities: { ipRanges: true },
+        ipam: { type: "host-local", dataDir: `${place.root}/ipam` },
+      },
+      { type: "tuning", capabilities: { mac: true } },
+    );
+    const mac = "02:00:00:00:09:07";
+    const pod = await lab.attach(networks, "pod", {
+      podCidrs: ["10.203.14.0/24", "fd00:203:14::/64"],
+      selection: networks.selection(networks.choose(), {
+        key: "v1.multus-cni.io/default-network",
+        value: JSON.stringify([{ name: place.name, mac }]),
+      }),
+    });
+    assert.deepEqual(pod.ips, ["10.203.14.2", "fd00:203:14::2"]);
+    const shown = () => place.inside(pod.pin, "ip", "link", "show", "eth0");
+    assert.ok((await shown()).includes(mac));
+    await pod.check();
+    await pod.detach();
+    await pod.detach();
+    assert.deepEqual([place.leases(), await place.veths()], [[], []]);
+  });
+
+  test("addresses that a pod asks for reach static", async (lab) => {
+    const { place } = lab;
+    const networks = await lab.networks({
+      type: "bridge",
+      bridge: BRIDGE,
+      capabilities: { ips: true },
+      ipam: { type: "static" },
+    });
+    const ips = ["10.203.15.77/24", "fd00:203:15::77/64"];
+    const pod = await lab.attach(networks, "pod", { selection: { ips, mac: "" } });
+    assert.deepEqual(pod.ips, ["10.203.15.77", "fd00:203:15::77"]);
+    await pod.check();
+    await pod.detach();
+    await pod.detach();
+    assert.deepEqual(await place.veths(), []);
+  });
+
   test("ptp routes each pod by itself", async (lab) => {
     const { place } = lab;
     const networks = await lab.networks({ type: "ptp", ipam: place.ipam("10.203.10.0/24") });

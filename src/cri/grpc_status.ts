@@ -9,10 +9,11 @@ import {
   type ErrorDetails,
   type ErrorKind,
   errorMessage,
+  kindOfErrno,
   SauropodError,
   shown,
 } from "../errors/mod.ts";
-import { STATUS_TEXT_LIMIT_CHARACTERS } from "./limits.ts";
+import { STATUS_HEADER_LIMIT_BYTES, STATUS_TEXT_LIMIT_CHARACTERS } from "./limits.ts";
 
 export interface GrpcStatus {
   readonly code: status;
@@ -54,11 +55,24 @@ export function grpcStatus(thrown: unknown): GrpcStatus {
   if (error instanceof DOMException && error.name === "AbortError") {
     return { code: status.CANCELLED, details: limited(error.message), foreseen: true };
   }
+  if (isShortage(error)) {
+    return {
+      code: status.RESOURCE_EXHAUSTED,
+      details: limited(`The node has run short: ${error.message}; the log has its origin`),
+      foreseen: false,
+    };
+  }
   return {
     code: status.INTERNAL,
     details: limited(`Unforeseen error: ${errorMessage(error)}; the log has its origin`),
     foreseen: false,
   };
+}
+
+/** An error of the platform that tells of a full disk, or of no descriptors or memory left. */
+function isShortage(error: unknown): error is Error {
+  return error instanceof Error && "code" in error && typeof error.code === "string" &&
+    kindOfErrno(error.code) === "resource_exhausted";
 }
 
 /**
@@ -90,8 +104,18 @@ function describe(message: string, details: ErrorDetails): string {
   return [message, ...notes].join("; ");
 }
 
+/**
+ * As it can be sent: the library percent-encodes it into a header, which has a size, and half a
+ * surrogate pair (a plugin's answer may have one, cutting makes one) would make that throw.
+ */
 function limited(text: string): string {
-  return text.length <= STATUS_TEXT_LIMIT_CHARACTERS
-    ? text
-    : `${text.slice(0, STATUS_TEXT_LIMIT_CHARACTERS - 3)}...`;
+  const whole = text.length <= STATUS_TEXT_LIMIT_CHARACTERS && fitsHeader(text.toWellFormed());
+  if (whole) return text.toWellFormed();
+  let cut = text.slice(0, STATUS_TEXT_LIMIT_CHARACTERS - 3).toWellFormed();
+  while (!fitsHeader(cut)) cut = cut.slice(0, cut.length >> 1).toWellFormed();
+  return `${cut}...`;
+}
+
+function fitsHeader(text: string): boolean {
+  return encodeURI(text).length <= STATUS_HEADER_LIMIT_BYTES;
 }

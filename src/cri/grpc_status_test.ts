@@ -28,6 +28,58 @@ Deno.test("Each kind of domain error has its code and is foreseen", () => {
   }
 });
 
+const ERRNOS: readonly [string, status][] = [
+  ["ENOENT", status.NOT_FOUND],
+  ["ESRCH", status.NOT_FOUND],
+  ["EEXIST", status.ALREADY_EXISTS],
+  ["ENOSPC", status.RESOURCE_EXHAUSTED],
+  ["EDQUOT", status.RESOURCE_EXHAUSTED],
+  ["EMFILE", status.RESOURCE_EXHAUSTED],
+  ["ENFILE", status.RESOURCE_EXHAUSTED],
+  ["ENOMEM", status.RESOURCE_EXHAUSTED],
+  ["EPERM", status.PERMISSION_DENIED],
+  ["EACCES", status.PERMISSION_DENIED],
+  ["EBUSY", status.FAILED_PRECONDITION],
+  ["ENOTEMPTY", status.FAILED_PRECONDITION],
+  ["EIO", status.INTERNAL],
+];
+
+Deno.test("Each kind of a failed system call has the code of its errno", () => {
+  for (const [name, code] of ERRNOS) {
+    const error = new errors.SyscallError("mount", 1, name, "/x");
+    assert.deepEqual([grpcStatus(error).code, grpcStatus(error).foreseen], [code, true], name);
+  }
+});
+
+Deno.test("An error of the platform that tells of a shortage is RESOURCE_EXHAUSTED, and logged with its origin", () => {
+  for (const code of ["ENOSPC", "EDQUOT", "EMFILE", "ENFILE", "ENOMEM"]) {
+    const error = Object.assign(new Error("No space left on device (os error 28)"), { code });
+    const answer = grpcStatus(error);
+    assert.deepEqual([answer.code, answer.foreseen], [status.RESOURCE_EXHAUSTED, false], code);
+  }
+  const other = Object.assign(new Error("not a directory"), { code: "ENOTDIR" });
+  assert.equal(grpcStatus(other).code, status.INTERNAL);
+});
+
+Deno.test("Text of any script, and half a character, can be sent in a header", () => {
+  for (
+    const text of [
+      "\ud800",
+      "a plugin said \udc00 twice",
+      `${"x".repeat(2_996)}\u{1F995}${"x".repeat(10)}`,
+      "\u{1F995}".repeat(5_000),
+      "é".repeat(3_000),
+      "龍".repeat(3_000),
+      "\n%\0".repeat(900),
+    ]
+  ) {
+    const { details } = grpcStatus(new errors.UnavailableError(text));
+    // The library does this; it throws at half a surrogate pair.
+    assert.ok(encodeURI(details).length <= 12_003, `${encodeURI(details).length} bytes`);
+    assert.ok(details.length > 0 && details.length <= 3_000);
+  }
+});
+
 Deno.test("A failed system call has the code of its errno", () => {
   const full = new errors.SyscallError("openat2", 28, "ENOSPC", "/x", { stage: "layer commit" });
   assert.deepEqual(grpcStatus(full), {

@@ -36,6 +36,8 @@ export const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** An error's text is sent in a header, whose list Go clients cut at 16 KiB. */
 export const STATUS_TEXT_LIMIT_CHARACTERS = 3_000;
+/** The same text as it travels: percent-encoded, a character can take up to nine bytes. */
+export const STATUS_HEADER_LIMIT_BYTES = 12_000;
 
 const ARGUMENT_REASON = "the kernel's limit of one argument or variable, MAX_ARG_STRLEN";
 const PATH_REASON = "the kernel's limit of a path, PATH_MAX";

@@ -115,7 +115,8 @@ export class SyscallError extends SauropodError {
   }
 }
 
-function kindOfErrno(code: string): ErrorKind {
+/** What a symbolic errno means to a caller. */
+export function kindOfErrno(code: string): ErrorKind {
   switch (code) {
     case "ENOENT":
     case "ESRCH":

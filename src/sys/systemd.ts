@@ -4,7 +4,6 @@
  *
  * @module
  */
-import type { DBusConnection, Message } from "dbus-native";
 import {
   CancelledError,
   FailedPreconditionError,
@@ -12,6 +11,7 @@ import {
   shown,
   UnavailableError,
 } from "../errors/mod.ts";
+import { DBusPeer } from "./dbus_peer.ts";
 
 /** What this runtime asks of systemd. Each call resolves when its job is done. */
 export interface SystemdUnits {
@@ -42,8 +42,8 @@ type Property = readonly [name: string, value: readonly [signature: string, valu
 const PRIVATE_SOCKET = "/run/systemd/private";
 const SERVICE = "org.freedesktop.systemd1";
 const MANAGER = { path: "/org/freedesktop/systemd1", interface: `${SERVICE}.Manager` } as const;
-const MESSAGE_LIMIT_BYTES = 1 << 20;
-/** Of D-Bus: method_return, error, signal. */
+/** Of D-Bus: method_call, method_return, error, signal. */
+const METHOD_CALL = 1;
 const RETURN = 2;
 const ERROR = 3;
 const SIGNAL = 4;
@@ -99,27 +99,41 @@ export class PrivateSystemd implements SystemdUnits {
     signal: AbortSignal,
   ): Promise<void> {
     signal.throwIfAborted();
-    // Loaded by the nodes that need it.
-    const { createConnection } = (await import("dbus-native")).default;
-    const connection = createConnection({
-      socket: this.#socket,
-      authMethods: ["EXTERNAL"],
-      maxMessageSize: MESSAGE_LIMIT_BYTES,
+    const call: JobCall = { member, unit };
+    // Closing is what ends a wait for systemd.
+    using closing = new DisposableStack();
+    const aborted = Promise.withResolvers<never>();
+    aborted.promise.catch(() => {}); // the job may have settled before
+    const onAbort = () => {
+      const { reason } = signal;
+      aborted.reject(
+        reason instanceof Error ? reason : new CancelledError(`${member} was cancelled`),
+      );
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    closing.defer(() => signal.removeEventListener("abort", onAbort));
+    const work = async (): Promise<void> => {
+      const peer = closing.use(await DBusPeer.connect(this.#socket, signal));
+      await peer.send({
+        type: METHOD_CALL,
+        serial: CALL_SERIAL,
+        destination: SERVICE,
+        ...MANAGER,
+        member,
+        // "fail": a scope of this name that is there is somebody else's, never replaced; and a job of
+        // somebody else's is not cancelled by a stop.
+        ...(properties === undefined
+          ? { signature: "ss", body: [unit, "fail"] }
+          : { signature: "ssa(sv)a(sa(sv))", body: [unit, "fail", properties, []] }),
+      });
+      await jobDone(peer, call);
+    };
+    const working = work().catch((cause) => {
+      if (cause instanceof FailedPreconditionError) throw cause;
+      throw new UnavailableError(`systemd did not answer ${member} of ${shown(unit)}`, { cause });
     });
-    using _ = { [Symbol.dispose]: () => void connection.end() };
-    const done = jobDone(connection, { member, unit }, signal);
-    connection.message({
-      type: 1,
-      serial: CALL_SERIAL,
-      destination: SERVICE,
-      ...MANAGER,
-      member,
-      // A scope of this name that is there is somebody else's: never replaced.
-      ...(properties === undefined
-        ? { signature: "ss", body: [unit, "replace"] }
-        : { signature: "ssa(sv)a(sa(sv))", body: [unit, "fail", properties, []] }),
-    });
-    await done;
+    working.catch(() => {}); // after an abort nobody listens
+    await Promise.race([working, aborted.promise]);
   }
 }
 
@@ -130,50 +144,24 @@ interface JobCall {
   readonly unit: string;
 }
 
-/** Settles with the job that the call started. */
-async function jobDone(
-  connection: DBusConnection,
-  call: JobCall,
-  signal: AbortSignal,
-): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const unavailable = (cause: unknown) =>
-    reject(
-      new UnavailableError(`systemd did not answer ${call.member} of ${shown(call.unit)}`, {
-        cause,
-      }),
-    );
-  const onAbort = () => {
-    const { reason } = signal;
-    reject(reason instanceof Error ? reason : new CancelledError(`${call.member} was cancelled`));
-  };
+/** Resolves with the job that the call started. */
+async function jobDone(peer: DBusPeer, call: JobCall): Promise<void> {
   let job: unknown;
   /** Of jobs that ended before the answer told which is ours. */
   const ended = new Map<unknown, unknown>();
-  const settle = () => {
-    const result = ended.get(job);
-    if (result === undefined) return;
-    if (result === "done" || result === "skipped") resolve();
-    else reject(refusal(call, `its job ended as ${shown(String(result))}`));
-  };
-  connection.on("error", unavailable);
-  connection.on("close", unavailable);
-  connection.on("message", (message: Message) => {
+  for (;;) {
+    const message = await peer.receive();
     if (message.type === SIGNAL && message.member === "JobRemoved") {
       const [, path, , result] = message.body ?? [];
       ended.set(path, result);
     } else if (message.replySerial === CALL_SERIAL && message.type === RETURN) {
       [job] = message.body ?? [];
     } else if (message.replySerial === CALL_SERIAL && message.type === ERROR) {
-      reject(refusal(call, String(message.body?.[0] ?? ""), message.errorName));
-    } else return;
-    settle();
-  });
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    await promise;
-  } finally {
-    signal.removeEventListener("abort", onAbort);
+      throw refusal(call, String(message.body?.[0] ?? ""), message.errorName);
+    }
+    const result = ended.get(job);
+    if (result === "done" || result === "skipped") return;
+    if (result !== undefined) throw refusal(call, `its job ended as ${shown(String(result))}`);
   }
 }
 

@@ -137,3 +137,30 @@ Deno.test("a systemd that is not there, goes away or stays silent holds nobody u
     await assert.rejects(systemd.stop("a.slice", giveUp.signal), /late/);
   });
 });
+
+Deno.test("authentication is one write that waits for no answer in between", async () => {
+  const directory = await Deno.makeTempDir({ prefix: "sauropod-sys-" });
+  const path = `${directory}/private`;
+  using listener = Deno.listen({ transport: "unix", path });
+  try {
+    const asked = new PrivateSystemd(path).stop("a.slice", signal);
+    const refused = assert.rejects(asked, UnavailableError);
+    using connection = await listener.accept();
+    const wanted = "\0AUTH EXTERNAL 30\r\nBEGIN\r\n".replace(
+      "30",
+      [...String(Deno.uid())].map((digit) => `3${digit}`).join(""),
+    );
+    const bytes = new Uint8Array(1_024);
+    let text = "";
+    // A peer that answers nothing before it has read all of it.
+    while (text.length < wanted.length) {
+      const count = await connection.read(bytes) ?? assert.fail("it went away");
+      text += new TextDecoder().decode(bytes.subarray(0, count));
+    }
+    assert.equal(text, wanted);
+    await connection.write(new TextEncoder().encode("REJECTED EXTERNAL\r\n"));
+    await refused;
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});

@@ -119,6 +119,7 @@ export function openPods(
     trees: podTrees(machine.kernel, options.removeLarge),
     cgroups: options.cgroups,
     defaultCgroupParent: DEFAULT_CGROUP_PARENT[cgroupDriver],
+    cgroupsInUse: () => [...registry.sandboxes()].filter(({ state }) => state.kind !== "removing"),
   });
   for (const type of resources.types()) record.podTypes.register(type);
 

@@ -3,7 +3,7 @@ import { DeadlineExceededError, FailedPreconditionError, shown } from "../errors
 import { isSlice, unitOf } from "../model/mod.ts";
 import type { NodeFacts as SpecNodeFacts } from "../oci/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
-import { parseDefaultMounts } from "../pod/mod.ts";
+import { KeyedMutex, parseDefaultMounts } from "../pod/mod.ts";
 import type { AbandonableFiles, BundleOptions, PodResourcePorts } from "../pod/mod.ts";
 import {
   type Cgroups,
@@ -18,20 +18,27 @@ import {
 /** Part of every node that systemd runs, and never ours to stop. */
 export const SYSTEM_SLICE = "system.slice";
 
-/** Cgroups of pods under every hierarchy of the node; slices are systemd's to make and to remove. */
+/**
+ * Cgroups of pods under every hierarchy of the node; slices are systemd's to make and to remove. One slice
+ * is made or removed at a time: what is found there is not taken away before it counts as used.
+ */
 export function podCgroups(cgroups: Cgroups, units: SystemdUnits): PodResourcePorts["cgroups"] {
+  const changes = new KeyedMutex();
   return {
     missing: (path) => ancestors(path).filter((group) => !cgroups.exists(group)),
     async create(path, signal): Promise<void> {
-      if (!isSlice(path)) cgroups.create(path);
-      else if (!cgroups.exists(path)) await units.startSlice(unitOf(path), signal);
+      if (!isSlice(path)) return cgroups.create(path);
+      using _ = await changes.acquire("slices");
+      if (!cgroups.exists(path)) await units.startSlice(unitOf(path), signal);
     },
-    async removeEmpty(paths, signal): Promise<void> {
-      cgroups.removeEmpty(paths.filter((path) => !isSlice(path)));
+    async removeEmpty(paths, isClaimed, signal): Promise<void> {
+      cgroups.removeEmpty(paths.filter((path) => !isSlice(path) && !isClaimed(path)));
       const slices = paths.filter((path) => isSlice(path) && unitOf(path) !== SYSTEM_SLICE);
+      if (slices.length === 0) return;
+      using _ = await changes.acquire("slices");
       for (const path of slices.toSorted((a, b) => b.length - a.length)) {
         const unused = cgroups.exists(path) && cgroups.children(path).length === 0 &&
-          cgroups.pids(path).length === 0;
+          cgroups.pids(path).length === 0 && !isClaimed(path);
         if (unused) await units.stop(unitOf(path), signal);
       }
     },

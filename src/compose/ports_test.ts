@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { thermalThrottlePaths } from "./ports.ts";
+import type { Cgroups, SystemdUnits } from "../sys/mod.ts";
+import { podCgroups, thermalThrottlePaths } from "./ports.ts";
 
 Deno.test("thermalThrottlePaths() names those of the processors that have one", () => {
   const directory = Deno.makeTempDirSync();
@@ -15,4 +16,44 @@ Deno.test("thermalThrottlePaths() names those of the processors that have one", 
   } finally {
     Deno.removeSync(directory, { recursive: true });
   }
+});
+
+/** Slices that systemd makes and removes, each when the test lets it. */
+function fakeSlices(there: Set<string>, stopping?: Promise<void>) {
+  const pathOf = (unit: string) => `/${unit}`;
+  const cgroups = {
+    exists: (path: string) => there.has(path),
+    children: () => [],
+    pids: () => [],
+    create: () => {},
+    removeEmpty: () => {},
+  };
+  const units: SystemdUnits = {
+    startScope: () => Promise.resolve(),
+    startSlice: (name) => Promise.resolve(void there.add(pathOf(name))),
+    stop: async (name) => {
+      await stopping;
+      there.delete(pathOf(name));
+    },
+  };
+  return podCgroups(cgroups as unknown as Cgroups, units);
+}
+
+Deno.test("a slice that goes while a pod wants it is made again, not counted as there", async () => {
+  const there = new Set(["/pod1.slice"]);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const cgroups = fakeSlices(there, promise);
+  const { signal } = new AbortController();
+  const going = cgroups.removeEmpty(["/pod1.slice"], () => false, signal);
+  const coming = cgroups.create("/pod1.slice", signal);
+  resolve();
+  await Promise.all([going, coming]);
+  assert.deepEqual([...there], ["/pod1.slice"]);
+});
+
+Deno.test("an empty slice that a pod claims is not stopped", async () => {
+  const there = new Set(["/pod1.slice", "/pod2.slice"]);
+  const { signal } = new AbortController();
+  await fakeSlices(there).removeEmpty([...there], (path) => path === "/pod1.slice", signal);
+  assert.deepEqual([...there], ["/pod1.slice"]);
 });

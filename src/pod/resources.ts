@@ -26,11 +26,21 @@ export interface PodResourcePorts {
     missing(path: string): string[];
     /** Makes the cgroup and its ancestors under every controller. */
     create(path: string, signal: AbortSignal): Promise<void>;
-    /** Removes the cgroups that are empty, the deepest first; what is in use stays. */
-    removeEmpty(paths: readonly string[], signal: AbortSignal): Promise<void>;
+    /**
+     * Removes the cgroups that are empty, the deepest first; what is in use stays.
+     *
+     * @param isClaimed asked when the cgroup is about to go: whether somebody needs it, empty as it is
+     */
+    removeEmpty(
+      paths: readonly string[],
+      isClaimed: (path: string) => boolean,
+      signal: AbortSignal,
+    ): Promise<void>;
   };
   /** Cgroup for pods that name none; removed with the last of them. */
   readonly defaultCgroupParent: string;
+  /** Cgroups of the pods that there are or that are being made, those being removed left out. */
+  readonly cgroupsInUse: () => Iterable<{ readonly id: string; readonly cgroupParent: string }>;
 }
 
 const DIRECTORIES = "directories";
@@ -98,7 +108,7 @@ export class PodResources {
 
   /** How each kind is undone. */
   types(): readonly ResourceType<unknown>[] {
-    const { mounts, trees, namespaces, cgroups, defaultCgroupParent } = this.#ports;
+    const { mounts, trees, namespaces, cgroups, defaultCgroupParent, cgroupsInUse } = this.#ports;
     return [
       resourceType(DIRECTORIES, pathList("paths"), async (paths) => {
         for (const path of paths) await trees.removeTree(path);
@@ -109,13 +119,23 @@ export class PodResources {
       resourceType(SHM, (payload) => textOf(payload, "path"), async (path) => {
         await mounts.unmountTree(path);
       }),
-      resourceType(CGROUP, cgroupOf, async ({ path, made }, { sameBoot, signal }) => {
+      resourceType(CGROUP, cgroupOf, async ({ path, made }, context) => {
+        const { resource: { owner }, sameBoot, signal } = context;
         // Ours went with the boot: what has the path now was made by somebody else, who needs it.
         if (!sameBoot) return;
         // Pods share parents: the one that made a parent may go before the one that finds it empty.
         for (const group of made) this.#madeCgroups.add(group);
         const above = [...this.#madeCgroups].filter((group) => isAtOrAbove(group, path));
-        await cgroups.removeEmpty([...new Set([defaultCgroupParent, ...above])], signal);
+        // A pod made anew has the name of its predecessor's cgroup: a late try must not take it away.
+        const isClaimed = (group: string) =>
+          [...cgroupsInUse()].some(({ id, cgroupParent }) =>
+            id !== owner && isAtOrAbove(group, cgroupParent)
+          );
+        await cgroups.removeEmpty(
+          [...new Set([defaultCgroupParent, ...above])],
+          isClaimed,
+          signal,
+        );
         for (const gone of cgroups.missing(path)) this.#madeCgroups.delete(gone);
       }),
     ];

@@ -87,6 +87,7 @@ class House implements AsyncDisposable {
         removeEmpty: () => Promise.resolve(),
       },
       defaultCgroupParent: "/pods",
+      cgroupsInUse: () => [],
     });
     const types = new ResourceTypes();
     for (const type of resources.types()) types.register(type);

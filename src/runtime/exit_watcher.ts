@@ -11,13 +11,14 @@
  *
  * @module
  */
-import type { ContainerId } from "../model/mod.ts";
+import { type ContainerId, isScope } from "../model/mod.ts";
 import type { Clock } from "../model/mod.ts";
 import { AT_FDCWD } from "../sys/mod.ts";
 import type { Kernel } from "../sys/kernel.ts";
 import type { FileEvent, FileWatcher, ProcessWatcher } from "../sys/watching.ts";
 import { monitorFiles } from "./conmon_arguments.ts";
 import type { ContainerExit, ContainerPlace, CreatedContainer } from "./containers_runtime.ts";
+import { OomWitness } from "./oom_witness.ts";
 
 export interface ExitWatcherOptions {
   /** Must exist. */
@@ -27,6 +28,8 @@ export interface ExitWatcherOptions {
   readonly processes: ProcessWatcher;
   /** How often the kernel killed for lack of memory in the container's cgroup; undefined if it is gone. */
   readonly oomKills: (cgroupPath: string) => number | undefined;
+  /** Names of the cgroups directly below one. */
+  readonly cgroupsBelow: (cgroupPath: string) => readonly string[];
   readonly clock: Clock;
 }
 
@@ -46,9 +49,14 @@ export class ExitWatcher implements Disposable {
   readonly #options: ExitWatcherOptions;
   readonly #watches = new Map<ContainerId, Set<Watch>>();
   readonly #directory: Disposable;
+  readonly #oomWitness: OomWitness;
 
   constructor(options: ExitWatcherOptions) {
     this.#options = options;
+    this.#oomWitness = new OomWitness({
+      kills: options.oomKills,
+      children: options.cgroupsBelow,
+    });
     this.#directory = options.files.watchDirectory(
       options.exitsDir,
       (event) => this.#onFile(event),
@@ -67,6 +75,7 @@ export class ExitWatcher implements Disposable {
     this.#watches.set(place.id, ofContainer.add(watch));
 
     const { resources } = watch;
+    if (isScope(place.cgroupPath)) resources.use(this.#oomWitness.watch(place.cgroupPath));
     resources.defer(() => {
       ofContainer.delete(watch);
       if (ofContainer.size === 0) this.#watches.delete(place.id);
@@ -157,11 +166,25 @@ export class ExitWatcher implements Disposable {
    * Whether the kernel killed a process of the container for lack of memory: the cgroup's own count
    * says it. The monitor's file, an empty one, is also there if a limit of the pod was reached and a
    * process of another container paid for it, and is missing if the container's end came before the
-   * news; it counts where the cgroup went with its last process.
+   * news. Where the cgroup went with its last process, the file counts, or the cgroup above.
    */
   #oomKilled({ bundle, cgroupPath }: ContainerPlace): boolean {
     const kills = this.#options.oomKills(cgroupPath);
-    return kills === undefined ? this.#exists(monitorFiles(bundle).oom) : kills > 0;
+    if (kills !== undefined) return kills > 0;
+    const { oom } = monitorFiles(bundle);
+    // Asked in any case: what was told of this container is not told of the next one again.
+    const untold = this.#oomWitness.untold(cgroupPath);
+    if (untold && !this.#exists(oom)) this.#write(oom);
+    return untold || this.#exists(oom);
+  }
+
+  /** The monitor missed it: whoever asks again, after a restart too, finds the file. */
+  #write(path: string): void {
+    try {
+      Deno.writeFileSync(path, new Uint8Array());
+    } catch {
+      // The bundle is gone, and with it whoever could ask again.
+    }
   }
 
   #exists(path: string): boolean {

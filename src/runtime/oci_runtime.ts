@@ -128,6 +128,7 @@ export class OciRuntime implements ContainerRuntime, Disposable {
       files: ports.files,
       processes: ports.processWatcher,
       oomKills: (path) => ports.cgroups.oomKills(path),
+      cgroupsBelow: (path) => ports.cgroups.children(path),
       clock: ports.clock,
     });
   }

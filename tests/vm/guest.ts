@@ -14,6 +14,7 @@ import {
   PodSandboxConfig,
   SecurityProfile_ProfileType as Profile,
 } from "../../src/proto/mod.ts";
+import { PrivateSystemd } from "../../src/sys/systemd.ts";
 import { connectCri, type CriClient } from "../support/cri_client.ts";
 
 /** The image, and what of the names of tests is wanted: a regular expression, for work on one of them. */
@@ -44,6 +45,7 @@ async function test(name: string, body: () => Promise<void>): Promise<void> {
     console.log(
       await output("journalctl", ["-u", "sauropod", "-n", "12", "-o", "cat", "--no-pager"]),
     );
+    console.log(await output("systemctl", ["list-jobs", "--full", "--no-pager"]));
   } finally {
     await clear().catch((error) => console.log(`  clearing failed: ${error}`));
   }
@@ -249,6 +251,25 @@ const PARENTS = {
   cgroupfs: "/kubepods/besteffort/pod1",
 } as const;
 
+await test("systemd: pods come and go in the same slice, one after the other", async () => {
+  await configure("systemd");
+  await restart();
+  for (let round = 0; round < 8; round++) {
+    const pod = await run({ parent: PARENTS.systemd, handler: round % 2 === 0 ? "runc" : "crun" });
+    await client.runtime.stopContainer({ containerId: pod.container, timeout: 30n });
+    await client.runtime.removePodSandbox({ podSandboxId: pod.sandbox });
+    // One that had to be given up and left to a later try would still be there.
+    assert.ok(!exists(`${CGROUPS}${PARENTS.systemd}`), `the slice of round ${round} is gone`);
+  }
+});
+
+await test("systemd: its private socket answers every time", async () => {
+  const systemd = new PrivateSystemd();
+  for (let call = 0; call < 300; call++) {
+    await systemd.stop("test-absent.slice", AbortSignal.timeout(PATIENCE_MS));
+  }
+});
+
 for (const driver of ["systemd", "cgroupfs"] as const) {
   const other = driver === "systemd" ? "cgroupfs" : "systemd";
   const parent = PARENTS[driver];
@@ -313,6 +334,47 @@ for (const driver of ["systemd", "cgroupfs"] as const) {
       const left = (await output("pgrep", ["-f", "^sleep 777"])).trim();
       assert.equal(left, "", "no process of the exec is left");
       assert.equal(await sh(pod.container, "echo inside"), "inside");
+    });
+
+    await test(`${driver}, ${handler}: a limit of the pod that one of two containers breaks`, async () => {
+      const config = sandboxConfig(parent);
+      const { podSandboxId } = await client.runtime.runPodSandbox({
+        config,
+        runtimeHandler: handler,
+      });
+      // As the kubelet does, which makes the pod's cgroup itself.
+      if (driver === "systemd") {
+        const unit = parent.slice(parent.lastIndexOf("/") + 1);
+        await must("systemctl", "set-property", "--runtime", unit, `MemoryMax=${48 << 20}`);
+      } else {
+        for (const above of ["", "/kubepods", "/kubepods/besteffort"]) {
+          await Deno.writeTextFile(`${CGROUPS}${above}/cgroup.subtree_control`, "+memory");
+        }
+        await Deno.writeTextFile(`${CGROUPS}${parent}/memory.max`, String(48 << 20));
+      }
+      const start = async (name: string, script: string): Promise<string> => {
+        const { containerId } = await client.runtime.createContainer({
+          podSandboxId,
+          sandboxConfig: config,
+          config: ContainerConfig.fromPartial({
+            metadata: { name, attempt: 0 },
+            image: { image: IMAGE },
+            command: ["/bin/sh", "-c", script],
+            logPath: `${name}.log`,
+          }),
+        });
+        await client.runtime.startContainer({ containerId });
+        return containerId;
+      };
+      const modest = await start("modest", "while :; do sleep 1000 & wait $!; done");
+      const greedy = await start("greedy", "x=$(yes | head -c 200000000); echo survived");
+      const { exitCode, reason } = await ended(greedy);
+      assert.deepEqual([exitCode, reason], [137, "OOMKilled"]);
+      assert.equal((await statusOf(modest)).state, ContainerState.CONTAINER_RUNNING);
+      // Killed by somebody, for another reason.
+      await must("kill", "-KILL", String(await pidOf(modest)));
+      const other = await ended(modest);
+      assert.deepEqual([other.exitCode, other.reason], [137, "Error"]);
     });
 
     await test(`${driver}, ${handler}: out of memory is OOMKilled`, async () => {

@@ -1,0 +1,455 @@
+/**
+ * Every method of the CRI, called in every way that a client can get wrong or that life can: the
+ * answer is never UNKNOWN or INTERNAL but the code that the table says, and nothing is left of it.
+ * A method that gets built is one row to change: `later` becomes what it does.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { Client, credentials, type ServiceError, status as Code } from "@grpc/grpc-js";
+import {
+  ImageServiceDefinition,
+  NamespaceMode,
+  RuntimeServiceDefinition,
+} from "../../src/proto/mod.ts";
+import { busyboxImage } from "../integration/test_images.ts";
+import { BenchContainer, eventually, onWorkbench, type Workbench } from "../support/workbench.ts";
+
+type Service =
+  & typeof RuntimeServiceDefinition["methods"]
+  & typeof ImageServiceDefinition["methods"];
+type MethodName = keyof Service;
+type CodeName = keyof typeof Code;
+type Codes = readonly CodeName[];
+type Request = Readonly<Record<string, unknown>>;
+
+/** What a call is made on; `fresh` is of nobody else's. */
+interface World {
+  readonly bench: Workbench;
+  readonly pod: { readonly id: string; readonly config: unknown };
+  readonly container: BenchContainer;
+}
+
+interface Row {
+  readonly method: MethodName;
+  /** A request that is right, on things of its own where it changes them. */
+  readonly valid: (world: World) => Promise<Request> | Request;
+  readonly empty: Codes;
+  /** The same with another id; left out where a method takes none. */
+  readonly named?: {
+    readonly kind: "sandbox" | "container";
+    readonly request: (id: string) => Request;
+    readonly unknown: Codes;
+    readonly ambiguous: Codes;
+  };
+  /** Of the first call, OK unless said otherwise. */
+  readonly first?: Codes;
+  /** Of the same call made again, or at the same time; the first's unless said otherwise. */
+  readonly again?: Codes;
+}
+
+const UNKNOWN_ID = "f".repeat(64);
+const REFUSED: Codes = ["INVALID_ARGUMENT"];
+const OK: Codes = ["OK"];
+
+const plain = (method: MethodName, more: Partial<Row> = {}): Row => ({
+  method,
+  valid: () => ({}),
+  empty: OK,
+  ...more,
+});
+/** Not built yet: says so, whatever the request is. */
+const later = (method: MethodName): Row => plain(method, LATER);
+const LATER = { empty: ["UNIMPLEMENTED"], first: ["UNIMPLEMENTED"] } as const;
+
+const sandboxId = (id: string) => ({ podSandboxId: id });
+const containerId = (id: string) => ({ containerId: id });
+
+const ROWS: readonly Row[] = [
+  plain("version"),
+  plain("status", { valid: () => ({ verbose: true }) }),
+  plain("runtimeConfig"),
+  plain("updateRuntimeConfig"),
+  {
+    method: "runPodSandbox",
+    empty: REFUSED,
+    valid: ({ bench }) => ({ config: hostPod(bench) }),
+  },
+  {
+    method: "stopPodSandbox",
+    empty: REFUSED,
+    named: { kind: "sandbox", request: sandboxId, unknown: OK, ambiguous: REFUSED },
+    valid: async ({ bench }) => sandboxId((await freshSandbox(bench)).id),
+  },
+  {
+    method: "removePodSandbox",
+    empty: REFUSED,
+    named: { kind: "sandbox", request: sandboxId, unknown: OK, ambiguous: REFUSED },
+    valid: async ({ bench }) => sandboxId((await freshSandbox(bench)).id),
+  },
+  {
+    method: "podSandboxStatus",
+    empty: REFUSED,
+    named: { kind: "sandbox", request: sandboxId, unknown: ["NOT_FOUND"], ambiguous: REFUSED },
+    valid: ({ pod }) => ({ podSandboxId: pod.id, verbose: true }),
+  },
+  ...(["listPodSandbox", "streamPodSandboxes"] as const).map((method) =>
+    plain(method, {
+      named: {
+        kind: "sandbox",
+        request: (id) => ({ filter: { id } }),
+        unknown: OK,
+        ambiguous: OK,
+      },
+    })
+  ),
+  {
+    method: "createContainer",
+    empty: REFUSED,
+    named: {
+      kind: "sandbox",
+      request: (id) => ({
+        podSandboxId: id,
+        config: { metadata: { name: "x" }, image: { image: "x" } },
+      }),
+      unknown: ["NOT_FOUND"],
+      ambiguous: REFUSED,
+    },
+    valid: ({ bench, pod }) => ({
+      podSandboxId: pod.id,
+      config: bench.containerConfig({ container: { metadata: { name: freshName() } } }),
+      sandboxConfig: pod.config,
+    }),
+  },
+  {
+    method: "startContainer",
+    empty: REFUSED,
+    named: { kind: "container", request: containerId, unknown: ["NOT_FOUND"], ambiguous: REFUSED },
+    valid: async (world) => containerId((await freshContainer(world)).id),
+    again: ["OK", "FAILED_PRECONDITION"],
+  },
+  {
+    method: "stopContainer",
+    empty: REFUSED,
+    named: { kind: "container", request: containerId, unknown: OK, ambiguous: REFUSED },
+    valid: async (world) => ({ containerId: (await freshRunning(world)).id, timeout: 20n }),
+  },
+  {
+    method: "removeContainer",
+    empty: REFUSED,
+    named: { kind: "container", request: containerId, unknown: OK, ambiguous: REFUSED },
+    valid: async (world) => containerId((await freshContainer(world)).id),
+  },
+  {
+    method: "containerStatus",
+    empty: REFUSED,
+    named: { kind: "container", request: containerId, unknown: ["NOT_FOUND"], ambiguous: REFUSED },
+    valid: ({ container }) => ({ containerId: container.id, verbose: true }),
+  },
+  ...(["listContainers", "streamContainers"] as const).map((method) =>
+    plain(method, {
+      named: {
+        kind: "container",
+        request: (id) => ({ filter: { id } }),
+        unknown: OK,
+        ambiguous: OK,
+      },
+    })
+  ),
+  {
+    method: "execSync",
+    empty: REFUSED,
+    named: {
+      kind: "container",
+      request: (id) => ({ containerId: id, cmd: ["true"] }),
+      unknown: ["NOT_FOUND"],
+      ambiguous: REFUSED,
+    },
+    valid: ({ container }) => ({ containerId: container.id, cmd: ["/bin/true"], timeout: 60n }),
+  },
+  {
+    method: "updateContainerResources",
+    empty: REFUSED,
+    named: {
+      kind: "container",
+      request: (id) => ({ containerId: id, linux: { cpuShares: 512n } }),
+      unknown: ["NOT_FOUND"],
+      ambiguous: REFUSED,
+    },
+    valid: ({ container }) => ({ containerId: container.id, linux: { cpuShares: 512n } }),
+  },
+  {
+    method: "reopenContainerLog",
+    empty: REFUSED,
+    named: { kind: "container", request: containerId, unknown: ["NOT_FOUND"], ambiguous: REFUSED },
+    valid: ({ container }) => containerId(container.id),
+  },
+  plain("listImages"),
+  plain("streamImages"),
+  plain("imageFsInfo"),
+  {
+    method: "imageStatus",
+    empty: REFUSED,
+    valid: ({ bench }) => ({ image: { image: bench.image() }, verbose: true }),
+  },
+  {
+    method: "pullImage",
+    empty: REFUSED,
+    valid: ({ bench }) => ({ image: { image: bench.image() } }),
+  },
+  {
+    method: "removeImage",
+    empty: REFUSED,
+    // The other one is what every container here stands on.
+    valid: ({ bench }) => ({ image: { image: bench.image("spare") } }),
+  },
+  later("updatePodSandboxResources"),
+  later("exec"),
+  later("attach"),
+  later("portForward"),
+  later("getContainerEvents"),
+  later("containerStats"),
+  later("listContainerStats"),
+  later("streamContainerStats"),
+  later("podSandboxStats"),
+  later("listPodSandboxStats"),
+  later("streamPodSandboxStats"),
+  later("listMetricDescriptors"),
+  later("listPodSandboxMetrics"),
+  later("streamPodSandboxMetrics"),
+  later("checkpointContainer"),
+  later("checkpointPod"),
+  later("restorePod"),
+];
+
+const test = onWorkbench({
+  images: { spare: () => busyboxImage({ config: { Cmd: ["/bin/ls"] } }) },
+});
+
+Deno.test("the matrix has a row for every method of both services", () => {
+  const all = [RuntimeServiceDefinition, ImageServiceDefinition]
+    .flatMap(({ methods }) => Object.keys(methods));
+  assert.deepEqual(ROWS.map(({ method }) => method).sort(), all.sort());
+});
+
+test("every method answers every kind of call with the code of the table, and leaves nothing", async (bench) => {
+  await warmUp(bench);
+  const before = holdings(bench.server.pid);
+  using calls = new Calls(bench.node.socket);
+  const world = await makeWorld(bench);
+  const prefix = {
+    sandbox: await ambiguous(async () => (await freshSandbox(bench)).id),
+    container: await ambiguous(async () => (await freshContainer(world)).id),
+  };
+  for (const row of ROWS) {
+    const { method, empty, named, first = OK, again = first } = row;
+    const expect = async (cell: string, call: Promise<CodeName>, codes: Codes) => {
+      const code = await call;
+      assert.ok(codes.includes(code), `${method}, ${cell}: ${calls.last}, expected ${codes}`);
+    };
+    await expect("an empty request", calls.make(method, {}), empty);
+    if (named !== undefined) {
+      const { request, kind, unknown } = named;
+      await expect("an unknown id", calls.make(method, request(UNKNOWN_ID)), unknown);
+      await expect(
+        "a prefix of two ids",
+        calls.make(method, request(prefix[kind])),
+        named.ambiguous,
+      );
+    }
+    const given: Request = await row.valid(world);
+    await expect("a cancelled call", calls.make(method, given, { cancel: true }), [
+      ...first,
+      "CANCELLED",
+    ]);
+    await expect("a call after the cancelled one", calls.make(method, given), [...first, ...again]);
+    const hurried: Request = await row.valid(world);
+    await expect("a deadline of 1 ms", calls.make(method, hurried, { timeoutMs: 1 }), [
+      ...first,
+      "DEADLINE_EXCEEDED",
+    ]);
+    await expect("a call after the hurried one", calls.make(method, hurried), [...first, ...again]);
+    const shared: Request = await row.valid(world);
+    const both = await Promise.all([calls.make(method, shared), calls.make(method, shared)]);
+    const fits = both.some((code) => first.includes(code)) &&
+      both.every((code) => [...first, ...again].includes(code));
+    assert.ok(fits, `${method}, twice at the same time: ${both}, ${calls.last}`);
+    const repeated: Request = await row.valid(world);
+    await expect("the first of ten calls", calls.make(method, repeated), first);
+    for (let round = 2; round <= 10; round++) {
+      await expect(`call ${round} of ten`, calls.make(method, repeated), again);
+    }
+  }
+  await bench.clear();
+  assert.deepEqual(await bench.node.residue(), []);
+  await eventually("the server holds no more than before", () => {
+    const now = holdings(bench.server.pid);
+    return now.descriptors <= before.descriptors && now.children.length <= before.children.length
+      ? true
+      : undefined;
+  }).catch((error) => {
+    throw new Error(
+      `before: ${Deno.inspect(before)}, now: ${Deno.inspect(holdings(bench.server.pid))}`,
+      { cause: error },
+    );
+  });
+});
+
+test("every method answers after kill -9 as it did before", async (bench) => {
+  const world = await makeWorld(bench);
+  const prepared: [Row, Request][] = [];
+  for (const row of ROWS) prepared.push([row, await row.valid(world)]);
+  await bench.restart("kill");
+  using calls = new Calls(bench.node.socket);
+  for (const [{ method, first = OK }, request] of prepared) {
+    const code = await calls.make(method, request);
+    assert.ok(first.includes(code), `${method} after a restart: ${calls.last}`);
+  }
+});
+
+let serial = 0;
+
+function freshName(): string {
+  return `matrix${serial++}`;
+}
+
+/** On the node's network, which is quick to make. */
+function hostPod(bench: Workbench): ReturnType<Workbench["sandboxConfig"]> {
+  return bench.sandboxConfig({
+    name: freshName(),
+    pod: {
+      linux: {
+        securityContext: {
+          namespaceOptions: { network: NamespaceMode.NODE, pid: NamespaceMode.CONTAINER },
+        },
+      },
+    },
+  });
+}
+
+async function freshSandbox(bench: Workbench): Promise<{ readonly id: string }> {
+  const { podSandboxId } = await bench.runtime.runPodSandbox({ config: hostPod(bench) });
+  return { id: podSandboxId };
+}
+
+async function freshContainer({ bench, pod }: World): Promise<BenchContainer> {
+  const { containerId } = await bench.runtime.createContainer({
+    podSandboxId: pod.id,
+    config: bench.containerConfig({ container: { metadata: { name: freshName() } } }),
+    sandboxConfig: pod.config as never,
+  });
+  return new BenchContainer(bench, containerId, pod.id);
+}
+
+async function freshRunning(world: World): Promise<BenchContainer> {
+  const container = await freshContainer(world);
+  await world.bench.runtime.startContainer({ containerId: container.id });
+  return container;
+}
+
+async function makeWorld(bench: Workbench): Promise<World> {
+  const config = hostPod(bench);
+  const { podSandboxId: id } = await bench.runtime.runPodSandbox({ config });
+  const pod = { id, config };
+  const container = await freshRunning({ bench, pod } as World);
+  return { bench, pod, container };
+}
+
+/** Makes things until the ids of two begin with the same digit: seventeen at the most. */
+async function ambiguous(make: () => Promise<string>): Promise<string> {
+  const seen = new Set<string>();
+  for (;;) {
+    const digit = (await make()).slice(0, 1);
+    if (seen.has(digit)) return digit;
+    seen.add(digit);
+  }
+}
+
+/** One life of everything, so that what the server opens once is open. */
+async function warmUp(bench: Workbench): Promise<void> {
+  const { container } = await makeWorld(bench);
+  await container.sh("true");
+  await bench.clear();
+}
+
+/** What the server's process holds of the kernel. */
+function holdings(pid: number): { descriptors: number; children: string[] } {
+  const children: string[] = [];
+  for (const { name } of Deno.readDirSync("/proc")) {
+    try {
+      const status = Deno.readTextFileSync(`/proc/${name}/status`);
+      if (new RegExp(`^PPid:\\s+${pid}$`, "m").test(status)) {
+        children.push(`${name} ${/^Name:\s+(.*)$/m.exec(status)?.[1]}`);
+      }
+    } catch {
+      // No process, or one that has ended.
+    }
+  }
+  return { descriptors: [...Deno.readDirSync(`/proc/${pid}/fd`)].length, children };
+}
+
+interface Codec {
+  fromPartial(base: unknown): unknown;
+  encode(message: unknown): { finish(): Uint8Array };
+}
+
+/** Calls any method and tells the code; the messages of a stream are read to its end. */
+class Calls implements Disposable {
+  readonly #client: Client;
+  /** What the last call was answered. */
+  last = "";
+
+  constructor(socket: string) {
+    this.#client = new Client(`unix:${socket}`, credentials.createInsecure(), {
+      "grpc.max_receive_message_length": 64 << 20,
+      "grpc.use_local_subchannel_pool": 1,
+    });
+  }
+
+  async make(
+    method: MethodName,
+    request: Request,
+    { cancel = false, timeoutMs = 120_000 }: {
+      readonly cancel?: boolean;
+      readonly timeoutMs?: number;
+    } = {},
+  ): Promise<CodeName> {
+    const found =
+      [RuntimeServiceDefinition, ImageServiceDefinition].flatMap((service) =>
+        Object.entries(service.methods)
+          .filter(([key]) => key === method)
+          .map(([, { name, requestType }]) => ({
+            path: `/${service.fullName}/${name}`,
+            type: requestType as unknown as Codec,
+          }))
+      )[0];
+    assert.ok(found !== undefined);
+    const { path, type } = found;
+    const bytes = Buffer.from(type.encode(type.fromPartial(request)).finish());
+    const same = (value: Buffer) => value;
+    // Unary answers are streams of one message.
+    const call = this.#client.makeServerStreamRequest(path, same, same, bytes, {
+      deadline: Date.now() + timeoutMs,
+    });
+    call.on("data", () => {});
+    const code = new Promise<CodeName>((resolve) => {
+      call.on("error", (error: ServiceError) => {
+        this.last = error.message;
+        resolve(Code[error.code] as CodeName);
+      });
+      call.on("status", ({ code, details }) => {
+        this.last = `${Code[code]}: ${details}`;
+        resolve(Code[code] as CodeName);
+      });
+    });
+    if (cancel) setTimeout(() => call.cancel(), 1);
+    const told = await code;
+    assert.ok(told !== "UNKNOWN" && told !== "INTERNAL", `${method}: ${this.last}`);
+    return told;
+  }
+
+  [Symbol.dispose](): void {
+    this.#client.close();
+  }
+}

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { Buffer } from "node:buffer";
 import {
   type ErrorDetails,
   InvalidArgumentError,
@@ -30,7 +31,12 @@ export function required<T>(field: string, value: T | undefined): T {
 export function checkLength(field: string, text: string, limit: Limit): void {
   // A character is one to three bytes for each unit of a string's length.
   if (text.length * 3 <= limit.max) return;
-  checkSize(field, new TextEncoder().encode(text).length, limit);
+  checkSize(field, utf8Bytes(text), limit);
+}
+
+/** As the kernel and the record hold it. */
+export function utf8Bytes(text: string): number {
+  return Buffer.byteLength(text, "utf8");
 }
 
 /** @throws {ResourceExhaustedError} more bytes or entries than the limit */
@@ -158,7 +164,7 @@ export function checkMap(
     if (limits.entry !== undefined) {
       checkLength(`${field}[${shown(key)}]`, key + value, limits.entry);
     }
-    total += key.length + value.length;
+    total += utf8Bytes(key) + utf8Bytes(value);
   }
   if (limits.total !== undefined) checkSize(field, total, limits.total);
 }

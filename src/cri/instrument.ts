@@ -4,7 +4,12 @@
  *
  * @module
  */
-import { type handleServerStreamingCall, type handleUnaryCall, status } from "@grpc/grpc-js";
+import {
+  type handleServerStreamingCall,
+  type handleUnaryCall,
+  type Metadata,
+  status,
+} from "@grpc/grpc-js";
 import { once } from "node:events";
 import {
   CancelledError,
@@ -14,10 +19,11 @@ import {
 } from "../errors/mod.ts";
 import type { Clock } from "../model/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
+import type { Admission } from "./admission.ts";
 import { type Decoder, decodeRequest } from "./decode_request.ts";
 import { type Encoder, encodeResponse } from "./encode_response.ts";
 import { grpcStatus } from "./grpc_status.ts";
-import { LONGEST_TIMER_MS } from "./limits.ts";
+import { ALWAYS_SERVED, LONGEST_TIMER_MS } from "./limits.ts";
 import type { CallContext, StreamHandler, UnaryHandler } from "./methods.ts";
 
 /** Why calls cannot be served at the moment; undefined when they can. */
@@ -32,6 +38,8 @@ export interface InstrumentOptions {
   readonly log: Logger;
   readonly clock: Clock;
   readonly readiness: Readiness;
+  /** Counts calls until their handlers have ended. */
+  readonly admission: Admission;
   readonly observer?: CallObserver;
   /** Largest answer. */
   readonly sendLimitBytes: number;
@@ -45,12 +53,11 @@ export interface InstrumentedMethod<Request, Response> {
 
 /** The part of a server call that unary and streaming calls share. */
 interface ServerCall {
+  readonly metadata: Metadata;
   getDeadline(): Date | number;
   on(event: "cancelled", listener: () => void): unknown;
 }
 
-/** Asked for while the runtime is not ready yet: they tell a client that it is there. */
-const ALWAYS_SERVED: ReadonlySet<string> = new Set(["Version", "Status"]);
 /** Called by every kubelet each second or so, or with each probe; a line for each would bury all others. */
 const POLLED =
   /^(?:Version|Status|List|Stream|ImageFsInfo|ImageStatus|ContainerSta|PodSandboxS|ExecSync)/;
@@ -103,7 +110,8 @@ export class Instrument {
     bytes: Uint8Array,
     work: (request: Request, context: CallContext) => Promise<void>,
   ): Promise<{ code: status; details: string } | undefined> {
-    const { clock, log, observer, readiness } = this.#options;
+    const { admission, clock, log, observer, readiness } = this.#options;
+    using _permit = admission.claim(call.metadata);
     const started = clock.monotonicMs();
     using caller = callerOf(call);
     const callLog = log.with({ method: method.name });

@@ -10,7 +10,7 @@ export interface Limit {
   /** As it stands in the error message. */
   readonly name: string;
   readonly max: number;
-  readonly unit: "bytes" | "entries";
+  readonly unit: "bytes" | "entries" | "calls";
   readonly reason: string;
 }
 
@@ -21,6 +21,13 @@ function bytes(name: string, max: number, reason: string): Limit {
 function entries(name: string, max: number, reason: string): Limit {
   return { name, max, unit: "entries", reason };
 }
+
+function calls(name: string, max: number, reason: string): Limit {
+  return { name, max, unit: "calls", reason };
+}
+
+/** Answered whatever else is: they tell a client that the runtime is there. */
+export const ALWAYS_SERVED: ReadonlySet<string> = new Set(["Version", "Status"]);
 
 /** Largest request, as the kubelet's own limit for what it sends and receives. */
 export const RECEIVE_LIMIT_BYTES = 16 * 1024 * 1024;
@@ -43,6 +50,12 @@ const ARGUMENT_REASON = "the kernel's limit of one argument or variable, MAX_ARG
 const PATH_REASON = "the kernel's limit of a path, PATH_MAX";
 
 export const LIMITS = {
+  calls: calls("calls under way", 2_000, "each holds memory, and many a process"),
+  callsPerConnection: calls(
+    "calls under way of one connection",
+    1_500,
+    "a kubelet with 500 pods has a third of it; the rest is for other clients of the node",
+  ),
   id: bytes("id", 253, "an id has 64 characters, a name of the API server at most 253"),
   name: bytes("name", 253, "the API server's limit of a name"),
   hostname: bytes("hostname", 64, "the kernel's limit of a host name"),

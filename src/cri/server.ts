@@ -8,9 +8,10 @@ import { createServer, type Server as NetServer, type Socket } from "node:net";
 import type { Clock } from "../model/mod.ts";
 import { ImageServiceDefinition, RuntimeServiceDefinition } from "../proto/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
+import { Admission, type AdmissionLimits } from "./admission.ts";
 import { createHttpServer, type HttpRoutes } from "./http.ts";
 import { type CallObserver, Instrument, type Readiness } from "./instrument.ts";
-import { RECEIVE_LIMIT_BYTES } from "./limits.ts";
+import { LIMITS, RECEIVE_LIMIT_BYTES } from "./limits.ts";
 import type { ImageMethods, RuntimeMethods } from "./methods.ts";
 import { switchProtocol } from "./protocol_switch.ts";
 import { register } from "./registration.ts";
@@ -36,11 +37,16 @@ export interface CriServerOptions {
   readonly receiveLimitBytes?: number;
   /** Largest answer; 80 MiB unless configured otherwise. */
   readonly sendLimitBytes?: number;
+  /** Calls under way; see `limits.ts`. */
+  readonly callLimits?: AdmissionLimits;
 }
 
 const DEFAULT_SEND_LIMIT_BYTES = 80 * 1024 * 1024;
-/** Calls under way in one connection; the kubelet has one worker for each of a few hundred pods. */
-const CALLS_PER_CONNECTION = 2_000;
+/**
+ * More than the calls that one connection may have under way, so that the next is answered by the
+ * name of that limit and Version and Status find room; beyond it clients wait by themselves.
+ */
+const STREAMS_PER_CONNECTION = LIMITS.callsPerConnection.max + 500;
 const DEFAULT_GRACE_MS = 4_000;
 
 /** A server that is listening. Disposing stops it without grace. */
@@ -80,8 +86,11 @@ export class CriServer implements AsyncDisposable {
     const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
     const http = createHttpServer(options.http, options.log);
     const sockets = new Set<Socket>();
+    let connections = 0;
     const net = createServer((socket) => {
       sockets.add(socket);
+      // A unix socket has no port. Connections are told apart by a number in its place.
+      Object.defineProperty(socket, "remotePort", { value: ++connections });
       socket.once("close", () => sockets.delete(socket));
       switchProtocol(socket, {
         grpc: (connection) => injector.injectConnection(connection),
@@ -124,17 +133,20 @@ export class CriServer implements AsyncDisposable {
 
 function grpcServer(options: CriServerOptions): GrpcServer {
   const { log, clock, readiness, observer } = options;
+  const admission = new Admission(options.callLimits);
   const server = new GrpcServer({
+    interceptors: [admission.interceptor()],
     "grpc.max_receive_message_length": options.receiveLimitBytes ?? RECEIVE_LIMIT_BYTES,
     // Answers are measured before they reach the library, to be refused in our words.
     "grpc.max_send_message_length": -1,
-    "grpc.max_concurrent_streams": CALLS_PER_CONNECTION,
+    "grpc.max_concurrent_streams": STREAMS_PER_CONNECTION,
     // A registry of every connection that nothing here reads.
     "grpc.enable_channelz": 0,
   });
   const instrument = new Instrument({
     log,
     clock,
+    admission,
     readiness: readiness ?? (() => undefined),
     sendLimitBytes: options.sendLimitBytes ?? DEFAULT_SEND_LIMIT_BYTES,
     ...(observer === undefined ? {} : { observer }),

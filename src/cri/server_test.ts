@@ -5,6 +5,7 @@ import { UnavailableError } from "../errors/mod.ts";
 import { RuntimeServiceDefinition } from "../proto/mod.ts";
 import { createLogger } from "../telemetry/mod.ts";
 import { serverOptions, startTestServer, TestClient } from "./_test_server.ts";
+import type { Limit } from "./limits.ts";
 import { CriServer } from "./server.ts";
 
 const POD = {
@@ -77,6 +78,68 @@ Deno.test("200 calls at the same time are all answered", async () => {
     Array.from({ length: 200 }, () => client.call("runPodSandbox", POD)),
   );
   assert.equal(new Set(ids.map(({ podSandboxId }) => podSandboxId)).size, 200);
+});
+
+/** Calls that are under way until they are let go. */
+function heldCalls(): { readonly stop: () => Promise<void>; letGo(): void } {
+  const release = Promise.withResolvers<void>();
+  return { stop: () => release.promise, letGo: () => release.resolve() };
+}
+
+const CALL_LIMIT: Limit = { name: "calls of the test", max: 3, unit: "calls", reason: "a test" };
+const FAR: Limit = { ...CALL_LIMIT, name: "far", max: 1_000 };
+const STOP = { podSandboxId: "abc" };
+
+for (const which of ["total", "perConnection"] as const) {
+  Deno.test(`Calls are served up to the limit (${which}), one more is refused by its name`, async () => {
+    const held = heldCalls();
+    await using started = await startTestServer({
+      sandboxes: { stop: held.stop },
+      options: { callLimits: { total: FAR, perConnection: FAR, [which]: CALL_LIMIT } },
+    });
+    using client = new TestClient(started.path);
+    using other = new TestClient(started.path);
+    const under = Array.from({ length: 3 }, () => client.call("stopPodSandbox", STOP));
+    // The fourth on the same connection comes after the three.
+    await assert.rejects(client.call("stopPodSandbox", STOP), {
+      code: status.RESOURCE_EXHAUSTED,
+      details: /^3 calls are under way, .*"calls of the test"/,
+    });
+    await assert.rejects(client.stream("streamContainers", {}), {
+      code: status.RESOURCE_EXHAUSTED,
+    });
+    await client.call("version", {});
+    await client.call("status", {});
+    const elsewhere = other.call("listContainers", {});
+    if (which === "total") {
+      await assert.rejects(elsewhere, { code: status.RESOURCE_EXHAUSTED });
+    } else await elsewhere;
+    held.letGo();
+    await Promise.all(under);
+    await client.call("listContainers", {});
+    await other.call("listContainers", {});
+  });
+}
+
+Deno.test("A call whose client has gone counts as long as its work goes on", async () => {
+  const held = heldCalls();
+  let entered = 0;
+  const stop = () => (entered++, held.stop());
+  await using started = await startTestServer({
+    sandboxes: { stop },
+    options: { callLimits: { total: CALL_LIMIT, perConnection: FAR } },
+  });
+  using client = new TestClient(started.path);
+  // One that the server did not get to in time is not under way.
+  while (entered < 3) {
+    await assert.rejects(client.call("stopPodSandbox", STOP, { deadlineMs: 200 }), {
+      code: status.DEADLINE_EXCEEDED,
+    });
+  }
+  await assert.rejects(client.call("listContainers", {}), { code: status.RESOURCE_EXHAUSTED });
+  held.letGo();
+  await client.call("version", {});
+  await client.call("listContainers", {});
 });
 
 Deno.test("A request over 16 MiB is RESOURCE_EXHAUSTED and the connection goes on", async () => {

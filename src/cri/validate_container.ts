@@ -29,6 +29,7 @@ import {
   checkSize,
   refuse,
   required,
+  utf8Bytes,
 } from "./field_checks.ts";
 import { LIMITS } from "./limits.ts";
 import { validateId, validateImageSpec } from "./validate_references.ts";
@@ -77,7 +78,7 @@ export function validateArguments(field: string, args: readonly string[]): void 
   checkEach(field, args, LIMITS.argumentCount, (name, text) => {
     checkLength(name, text, LIMITS.argument);
     checkNoNul(name, text);
-    total += text.length;
+    total += utf8Bytes(text);
   });
   checkSize(field, total, LIMITS.argumentBytes);
 }
@@ -94,8 +95,9 @@ function validateEnvironment(field: string, envs: readonly KeyValue[]): void {
       });
     }
     if (value.includes(0)) refuse(`${name}.value`, "has a NUL", { remedy: "remove the NUL" });
-    checkSize(name, key.length + value.length + 1, LIMITS.argument);
-    total += key.length + value.length;
+    const size = utf8Bytes(key) + value.length;
+    checkSize(name, size + 1, LIMITS.argument);
+    total += size;
   });
   checkSize(field, total, LIMITS.argumentBytes);
 }

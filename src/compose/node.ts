@@ -22,6 +22,7 @@ import {
   ProcTable,
   removeTree,
   RootDir,
+  TcpConnections,
   unmountBelow,
   WorkerNamespaces,
 } from "../sys/mod.ts";
@@ -34,6 +35,7 @@ export interface Machine extends Disposable {
   readonly fileWatcher: InotifyWatcher;
   readonly runner: NodeProcessRunner;
   readonly namespaces: WorkerNamespaces;
+  readonly connections: TcpConnections;
 }
 
 export function openMachine(): Machine {
@@ -42,7 +44,8 @@ export function openMachine(): Machine {
   const processes = new ProcTable(kernel);
   const processWatcher = undo.use(new PidfdWatcher({ kernel, processes }));
   const fileWatcher = undo.use(new InotifyWatcher(kernel));
-  const namespaces = undo.use(new WorkerNamespaces());
+  const namespaces = undo.use(new WorkerNamespaces(kernel));
+  const connections = undo.use(new TcpConnections({ kernel, sockets: namespaces }));
   const runner = new NodeProcessRunner(undo.use(new PosixSpawner(kernel)));
   const owned = undo.move();
   return {
@@ -52,6 +55,7 @@ export function openMachine(): Machine {
     fileWatcher,
     runner,
     namespaces,
+    connections,
     [Symbol.dispose]: () => owned.dispose(),
   };
 }

@@ -23,6 +23,7 @@ import {
   PodRegistry,
   type PodResourcePorts,
   PodResources,
+  PortForwards,
   recoverPods,
   type RecoveryReport,
   Sandboxes,
@@ -78,6 +79,7 @@ export interface Pods extends AsyncDisposable {
   readonly registry: PodRegistry;
   readonly sandboxes: Sandboxes;
   readonly containers: Containers;
+  readonly portForwards: PortForwards;
   /** Compares the record with the kernel; every call can be answered afterwards. */
   recover(): Promise<RecoveryReport>;
 }
@@ -220,6 +222,7 @@ export function openPods(
     execOutputLimitBytes: EXEC_OUTPUT_LIMIT_BYTES,
     assertSpace: () => options.reserve.assertSpace("Creating a container"),
   });
+  const portForwards = new PortForwards({ registry, connections: machine.connections });
   const sandboxes = new Sandboxes({
     registry,
     runner,
@@ -239,6 +242,7 @@ export function openPods(
     resourcesOf: (id) => record.pods.journal.ofOwner(id),
     runtime,
     members: containers,
+    portForwards,
     pidHolders,
     mutex,
     layout,
@@ -260,6 +264,7 @@ export function openPods(
     registry,
     sandboxes,
     containers,
+    portForwards,
     recover: () =>
       recoverPods(
         {

@@ -27,6 +27,8 @@ export type { RecordCopies } from "./record_mirror.ts";
 export { recoverPods } from "./recovery.ts";
 export type { RecoveryReport } from "./recovery.ts";
 export { PodRegistry } from "./registry.ts";
+export { type PortStreams, type ProcessStreams, StreamSessions } from "./stream_sessions.ts";
+export { PortForwards } from "./port_forward.ts";
 export { PodResources } from "./resources.ts";
 export type { PodResourcePorts } from "./resources.ts";
 export { Sandboxes } from "./sandboxes.ts";

@@ -39,6 +39,7 @@ import { sandboxMatches } from "./listing.ts";
 import type { KeyedMutex } from "./mutex.ts";
 import type { PidHolders } from "./pid_holders.ts";
 import { attachRequest, hostPortsOf, portHolder } from "./pod_network.ts";
+import type { PortForwards } from "./port_forward.ts";
 import type { PodRegistry } from "./registry.ts";
 import { STOPPED_KINDS } from "./resources.ts";
 import {
@@ -92,6 +93,7 @@ export interface SandboxesOptions {
   readonly resourcesOf: (id: SandboxId) => Promise<readonly Pick<Resource, "kind">[]>;
   readonly runtime: Pick<ContainerRuntime, "resolveHandler">;
   readonly members: SandboxMembers;
+  readonly portForwards: Pick<PortForwards, "end">;
   readonly pidHolders: Pick<PidHolders, "assertAvailable" | "watch" | "forget">;
   readonly mutex: KeyedMutex;
   readonly layout: PodLayout;
@@ -349,7 +351,7 @@ export class Sandboxes implements SandboxService {
 
   /** Containers, then host ports, the network with its stored configuration, pins and mounts. */
   async #stop(id: SandboxId): Promise<void> {
-    const { registry, runner, members, pidHolders, mutex, ledger } = this.#options;
+    const { registry, runner, members, portForwards, pidHolders, mutex, ledger } = this.#options;
     {
       using _ = await mutex.acquire(id);
       const record = registry.sandbox(id);
@@ -362,6 +364,8 @@ export class Sandboxes implements SandboxService {
       }
     }
     await members.stopAll(id, SANDBOX_STOP_GRACE_MS);
+    // Their sockets would keep the network namespace.
+    portForwards.end(id);
     using _ = await mutex.acquire(id);
     const record = registry.sandbox(id);
     if (record?.state.kind !== "stopping") return;

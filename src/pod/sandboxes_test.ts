@@ -50,6 +50,7 @@ class House implements AsyncDisposable {
   /** Sandboxes whose PID namespace has a holder. */
   readonly held = new Set<string>();
   readonly watched = new Set<string>();
+  readonly forwardsEnded = new Set<string>();
   hasHolder = true;
   hold: () => Promise<ProcessIdentity> = () => Promise.resolve(HOLDER);
   attach: (signal: AbortSignal) => Promise<Attachment> = () => Promise.resolve(ATTACHED);
@@ -169,6 +170,7 @@ class House implements AsyncDisposable {
         selection: () => ({ ips: [], mac: "" }),
       },
       podCidrs: () => [],
+      portForwards: { end: (id) => void this.forwardsEnded.add(id) },
       ledger: new HostPortLedger({
         withPort: (_protocol, port) => Promise.resolve(port === LISTENED ? [SOCKET] : []),
         holderOf: () => Promise.resolve({ pid: 42, name: "nginx" }),
@@ -265,6 +267,7 @@ Deno.test("a sandbox that was stopped keeps its name until it is removed", async
   const id = await house.run();
   await house.sandboxes.stop(id);
   assert.deepEqual(house.undone, ["attachment"]);
+  assert.ok(house.forwardsEnded.has(id), "no connection keeps its network namespace");
   await assert.rejects(house.run(), /no longer ready/);
   await house.sandboxes.remove(id);
   assert.notEqual(await house.run(), id);

@@ -17,8 +17,8 @@ import { EPOLL_EVENT_SIZE } from "./_structs.ts";
 const BATCH = 256;
 
 export interface EventPoll extends Disposable {
-  /** Takes events of a descriptor until {@link remove}; `key` comes back with them. */
-  add(fd: number, key: bigint): void;
+  /** Takes events of a descriptor, `EPOLLIN` by default, until {@link remove}; `key` comes back with them. */
+  add(fd: number, key: bigint, events?: number): void;
   remove(fd: number): void;
   /** True keeps the process alive while nothing else does. */
   keepAlive(on: boolean): void;
@@ -119,8 +119,8 @@ class AioPoll implements EventPoll {
     });
   }
 
-  add(fd: number, key: bigint): void {
-    this.#kernel.epollAdd(this.#epoll.number, fd, EPOLLIN, key);
+  add(fd: number, key: bigint, events = EPOLLIN): void {
+    this.#kernel.epollAdd(this.#epoll.number, fd, events, key);
   }
 
   remove(fd: number): void {
@@ -144,7 +144,7 @@ class AioPoll implements EventPoll {
 
   #arm(): void {
     const result = this.#libc.symbols.submit(SYS_io_submit, this.#context, 1n, this.#iocbs);
-    if (result !== 1n) throw new InternalError("The kernel took no poll request for process ends");
+    if (result !== 1n) throw new InternalError("The kernel took no poll request");
   }
 }
 
@@ -187,8 +187,8 @@ class ThreadPoll implements EventPoll {
     this.#epoll.close();
   }
 
-  add(fd: number, key: bigint): void {
-    this.#kernel.epollAdd(this.#epoll.number, fd, EPOLLIN, key);
+  add(fd: number, key: bigint, events = EPOLLIN): void {
+    this.#kernel.epollAdd(this.#epoll.number, fd, events, key);
   }
 
   remove(fd: number): void {

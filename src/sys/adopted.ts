@@ -23,7 +23,10 @@ export function adoptStream(fd: Fd): Socket {
   return adopt(fd, "pipe_wrap", (binding) => new binding.Pipe(0));
 }
 
-/** As {@link adoptStream}, for a TCP socket that is connected or being connected. */
+/**
+ * As {@link adoptStream}, for a TCP socket that is connected or being connected. The peer's end leaves
+ * our own half open.
+ */
 export function adoptTcp(fd: Fd): Socket {
   return adopt(fd, "tcp_wrap", (binding) => new binding.TCP(0));
 }
@@ -50,5 +53,6 @@ function adopt(
     });
   }
   fd.release();
-  return new Socket({ handle } as unknown as ConstructorParameters<typeof Socket>[0]);
+  const options = { handle, allowHalfOpen: name === "tcp_wrap" };
+  return new Socket(options as unknown as ConstructorParameters<typeof Socket>[0]);
 }

@@ -130,6 +130,7 @@ export const IN_DONT_FOLLOW = 0x2000000;
 // epoll(7)
 export const EPOLLIN = 0x1;
 export const EPOLLPRI = 0x2;
+export const EPOLLOUT = 0x4;
 export const EPOLLERR = 0x8;
 export const EPOLLHUP = 0x10;
 export const EPOLLONESHOT = 1 << 30;

@@ -158,6 +158,8 @@ export interface Kernel {
   pipe2(flags: number): { readonly read: Fd; readonly write: Fd };
   socketpair(domain: number, type: number): { readonly a: Fd; readonly b: Fd };
   socket(domain: number, type: number, protocol: number): Fd;
+  /** Takes over a descriptor that another thread of this process made and left to the caller. */
+  own(number: number): Fd;
   /**
    * Connects a unix socket of any type; paths over 107 bytes go through /proc/self/fd. A name that
    * starts with NUL is an abstract one.

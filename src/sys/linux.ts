@@ -503,6 +503,10 @@ class LinuxKernel implements Kernel {
     );
   }
 
+  own(number: number): Fd {
+    return new LinuxFd(this.#libc, number);
+  }
+
   connectUnix(fd: number, path: string): void {
     const bytes = encodePath(path);
     // The length counts in an abstract name: NULs after it would be part of it.

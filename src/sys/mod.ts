@@ -38,7 +38,13 @@ export { WorkerPool, type WorkerPoolOptions } from "./worker_pool.ts";
 export { type CallContext, serveWorker, workerData, type WorkerHandlers } from "./worker_host.ts";
 
 // Namespaces
-export type { NamespaceRequest, Namespaces, PinnableNamespace } from "./namespaces.ts";
+export type {
+  NamespaceRequest,
+  Namespaces,
+  NamespaceSocketRequest,
+  NamespaceSockets,
+  PinnableNamespace,
+} from "./namespaces.ts";
 export { WorkerNamespaces } from "./worker_namespaces.ts";
 export { sysctlPath, Sysctls } from "./sysctl.ts";
 
@@ -73,6 +79,7 @@ export type {
 } from "./watching.ts";
 export { InotifyWatcher } from "./file_watcher.ts";
 export { adoptStream, adoptTcp, descriptorOf } from "./adopted.ts";
+export { type TcpAddress, TcpConnections, type TcpConnector } from "./tcp_connections.ts";
 export { peerOf } from "./peer.ts";
 
 // Files

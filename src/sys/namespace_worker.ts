@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { AlreadyExistsError, isErrno } from "../errors/mod.ts";
+import { AlreadyExistsError, FailedPreconditionError, isErrno } from "../errors/mod.ts";
 import {
   AT_FDCWD,
   CLONE_FS,
@@ -15,13 +15,22 @@ import {
   MS_BIND,
   NSFS_MAGIC,
   O_CREAT,
+  O_NOCTTY,
   O_NOFOLLOW,
+  O_NONBLOCK,
   O_RDONLY,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
   UMOUNT_NOFOLLOW,
 } from "./constants.ts";
 import type { Fd } from "./kernel.ts";
 import { createLinuxKernel } from "./linux.ts";
-import type { NamespaceRequest, PidPinRequest, PinnableNamespace } from "./namespaces.ts";
+import type {
+  NamespaceRequest,
+  NamespaceSocketRequest,
+  PidPinRequest,
+  PinnableNamespace,
+} from "./namespaces.ts";
 import { Sysctls } from "./sysctl.ts";
 import { serveWorker } from "./worker_host.ts";
 
@@ -29,6 +38,7 @@ export type NamespaceOperations = {
   create: { request: NamespaceRequest; reply: void };
   pinPid: { request: PidPinRequest; reply: void };
   release: { request: string; reply: void };
+  socket: { request: NamespaceSocketRequest; reply: number };
 };
 
 const FLAGS: Readonly<Record<PinnableNamespace, number>> = {
@@ -76,6 +86,24 @@ serveWorker<NamespaceOperations>({
     undo.move();
   },
   release: (path) => removePin(path),
+  // The descriptor is the process's: the caller adopts the number, and closes it.
+  socket: ({ netnsPath, domain }, { retire }) => {
+    using netns = kernel.open(netnsPath, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    if (kernel.fstatfs(netns.number).type !== NSFS_MAGIC) {
+      throw new FailedPreconditionError(`There is no network namespace at ${netnsPath}`, {
+        path: netnsPath,
+      });
+    }
+    try {
+      kernel.setns(netns.number, CLONE_NEWNET);
+      const socket = kernel.socket(domain, SOCK_STREAM | SOCK_NONBLOCK, 0);
+      const { number } = socket;
+      socket.release();
+      return number;
+    } finally {
+      if (!goHome(["net"])) retire();
+    }
+  },
 });
 
 /** Makes the file that a namespace is mounted on; disposing removes it with what is mounted there. */

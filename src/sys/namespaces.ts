@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Fd } from "./kernel.ts";
 
 /** What a thread of ours can make. */
 export type PinnableNamespace = "net" | "ipc" | "uts";
@@ -28,6 +29,13 @@ export interface NamespaceRequest {
   readonly sysctls: Readonly<Record<string, string>>;
 }
 
+export interface NamespaceSocketRequest {
+  /** Pin of the network namespace. */
+  readonly netnsPath: string;
+  /** `AF_INET` or `AF_INET6`. */
+  readonly domain: number;
+}
+
 export interface Namespaces {
   /**
    * Makes and pins the namespaces, brings `lo` up, sets hostname and sysctls. After a failure
@@ -47,4 +55,16 @@ export interface Namespaces {
   pinPid(request: PidPinRequest): Promise<void>;
   /** Unmounts a pin and removes its file. Succeeds if it is already gone. */
   release(pinPath: string): Promise<void>;
+}
+
+/** Sockets that belong to another network namespace than this process. */
+export interface NamespaceSockets {
+  /**
+   * A TCP socket that does not block, not connected yet; the caller owns it.
+   *
+   * @throws {SyscallError} ENOENT: there is no such pin
+   * @throws {FailedPreconditionError} nothing is pinned there
+   * @throws {UnavailableError} the worker died; the call may be repeated
+   */
+  socket(request: NamespaceSocketRequest): Promise<Fd>;
 }

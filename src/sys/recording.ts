@@ -21,6 +21,7 @@ const MAKES_FD: ReadonlySet<string> = new Set(
     "openat",
     "openat2",
     "socket",
+    "own",
     "pidfdOpen",
     "inotifyInit",
     "epollCreate",

@@ -6,11 +6,21 @@
  */
 import { InvalidArgumentError, shown } from "../errors/mod.ts";
 import type { NamespaceOperations } from "./namespace_worker.ts";
-import type { NamespaceRequest, Namespaces, PidPinRequest } from "./namespaces.ts";
+import type { Fd, Kernel } from "./kernel.ts";
+import { createLinuxKernel } from "./linux.ts";
+import type {
+  NamespaceRequest,
+  Namespaces,
+  NamespaceSocketRequest,
+  NamespaceSockets,
+  PidPinRequest,
+} from "./namespaces.ts";
 import { WorkerChannel } from "./worker_channel.ts";
 import { workerUrl } from "./workers.ts";
 
-export class WorkerNamespaces implements Namespaces, Disposable {
+export class WorkerNamespaces implements Namespaces, NamespaceSockets, Disposable {
+  readonly #kernel: Pick<Kernel, "own">;
+
   readonly #worker = new WorkerChannel<NamespaceOperations>({
     url: workerUrl(import.meta.url, "./namespace_worker.ts"),
     name: "namespace worker",
@@ -18,6 +28,10 @@ export class WorkerNamespaces implements Namespaces, Disposable {
     maxInFlight: 1,
     maxOldGenerationSizeMb: 32,
   });
+
+  constructor(kernel: Pick<Kernel, "own"> = createLinuxKernel()) {
+    this.#kernel = kernel;
+  }
 
   /** Starts the thread, so that the first pod does not wait for it. */
   start(): Promise<void> {
@@ -37,6 +51,11 @@ export class WorkerNamespaces implements Namespaces, Disposable {
   async release(pinPath: string): Promise<void> {
     checkPin(pinPath);
     await this.#worker.call("release", pinPath);
+  }
+
+  async socket(request: NamespaceSocketRequest): Promise<Fd> {
+    checkPin(request.netnsPath);
+    return this.#kernel.own(await this.#worker.call("socket", request));
   }
 
   /** Ends the thread as a crash would: calls are answered Unavailable, the next starts a new one. */

@@ -1,0 +1,214 @@
+/**
+ * Port-forward: a client's bytes to a TCP port on the loopback of a pod's network namespace and back.
+ * No program runs for it, in the pod or beside it.
+ *
+ * @module
+ */
+import type { Socket } from "node:net";
+import {
+  CancelledError,
+  DeadlineExceededError,
+  errorMessage,
+  FailedPreconditionError,
+  InvalidArgumentError,
+  isErrno,
+  shown,
+  UnavailableError,
+} from "../errors/mod.ts";
+import type { ByteSink, ByteSource, SandboxId } from "../model/mod.ts";
+import type { TcpConnector } from "../sys/tcp_connections.ts";
+import type { PodRegistry } from "./registry.ts";
+import type { SandboxRecord } from "./sandbox.ts";
+import type { StreamService } from "./streams.ts";
+
+export interface PortForwardsOptions {
+  readonly registry: Pick<PodRegistry, "requireSandbox">;
+  readonly connections: TcpConnector;
+  /** From the use of a URL to a connection that is made; 10 s by default. */
+  readonly connectDeadlineMs?: number;
+}
+
+export interface ForwardedStreams {
+  readonly source: ByteSource;
+  readonly sink: ByteSink;
+}
+
+/** A program whose queue of connections is full gets so long to take one. */
+const CONNECT_DEADLINE_MS = 10_000;
+/** In the order in which a program is looked for, as `localhost` is for most resolvers. */
+const LOOPBACKS = ["127.0.0.1", "::1"] as const;
+/** Nobody there, or no such family in the namespace. */
+const NOBODY = ["ECONNREFUSED", "EADDRNOTAVAIL", "EAFNOSUPPORT", "ENETUNREACH"] as const;
+
+export class PortForwards implements Pick<StreamService, "checkPortForward" | "portForward"> {
+  readonly #options: PortForwardsOptions;
+  readonly #running = new Map<SandboxId, Set<AbortController>>();
+
+  constructor(options: PortForwardsOptions) {
+    this.#options = options;
+  }
+
+  checkPortForward(sandbox: string): SandboxId {
+    return this.#requireReady(sandbox).id;
+  }
+
+  async portForward(
+    sandbox: SandboxId,
+    port: number,
+    streams: ForwardedStreams,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (!Number.isInteger(port) || port < 1 || port > 65_535) {
+      throw new InvalidArgumentError(`port ${shown(port)} is not a TCP port from 1 to 65535`, {
+        field: "port",
+        value: String(port),
+      });
+    }
+    const record = this.#requireReady(sandbox);
+    const ending = new AbortController();
+    const running = this.#running.get(record.id) ?? new Set();
+    this.#running.set(record.id, running.add(ending));
+    const ended = AbortSignal.any([signal, ending.signal]);
+    const what = `port ${port} of pod ${nameOf(record)}`;
+    try {
+      const socket = await this.#connect(record, { port, what, ended });
+      await copyBoth(socket, streams, { what, ended });
+    } finally {
+      running.delete(ending);
+      if (running.size === 0 && this.#running.get(record.id) === running) {
+        this.#running.delete(record.id);
+      }
+    }
+  }
+
+  /** Of a sandbox that is being stopped: its namespace shall be free. */
+  end(sandbox: SandboxId): void {
+    for (const forward of this.#running.get(sandbox) ?? []) {
+      forward.abort(
+        new UnavailableError(`Sandbox ${sandbox} is being stopped`, { id: sandbox }),
+      );
+    }
+  }
+
+  #requireReady(idOrPrefix: string): SandboxRecord {
+    const record = this.#options.registry.requireSandbox(idOrPrefix);
+    if (record.state.kind !== "ready") {
+      throw new FailedPreconditionError(
+        `Sandbox ${record.id} is ${record.state.kind}: none of its ports can be reached`,
+        { id: record.id, field: "pod_sandbox_id" },
+      );
+    }
+    return record;
+  }
+
+  async #connect(
+    { id, namespaces: { net } }: SandboxRecord,
+    { port, what, ended }: { readonly port: number } & Forward,
+  ): Promise<Socket> {
+    const { connections, connectDeadlineMs = CONNECT_DEADLINE_MS } = this.#options;
+    const netnsPath = net.kind === "pinned" ? net.path : undefined;
+    const deadline = AbortSignal.timeout(connectDeadlineMs);
+    const signal = AbortSignal.any([ended, deadline]);
+    let refused: unknown;
+    for (const address of LOOPBACKS) {
+      try {
+        return await connections.connect({ netnsPath, address, port }, signal);
+      } catch (error) {
+        if (ended.aborted) throw reasonOf(ended);
+        if (deadline.aborted) {
+          throw new DeadlineExceededError(
+            `Nothing took a connection to ${what} within ${connectDeadlineMs} ms`,
+            { id },
+          );
+        }
+        if (!isErrno(error, ...NOBODY)) throw error;
+        refused ??= error;
+      }
+    }
+    throw new UnavailableError(
+      `Nothing listens on ${what}, neither on ${LOOPBACKS.join(" nor ")}`,
+      {
+        id,
+        cause: refused,
+        remedy: "forward a port that a container of the pod listens on",
+      },
+    );
+  }
+}
+
+interface Forward {
+  /** For messages: port and pod. */
+  readonly what: string;
+  readonly ended: AbortSignal;
+}
+
+/** Resolves when both directions have ended; the socket is closed however this ends. */
+async function copyBoth(
+  socket: Socket,
+  { source, sink }: ForwardedStreams,
+  { what, ended }: Forward,
+): Promise<void> {
+  const client = source[Symbol.asyncIterator]();
+  const lost = Promise.withResolvers<void>();
+  /** Writes the rest to the client, once the pod has ended its half. */
+  let podHasEnded: Promise<void> | undefined;
+  const aborted = () => lost.reject(reasonOf(ended));
+  const broken = (cause: Error) => {
+    // A program that has said all and closed answers what comes after with a reset.
+    if (podHasEnded !== undefined) lost.resolve(podHasEnded);
+    else {
+      const message = `The connection to ${what} broke off: ${errorMessage(cause)}`;
+      lost.reject(new UnavailableError(message, { cause }));
+    }
+  };
+  socket.on("error", broken);
+  ended.addEventListener("abort", aborted, { once: true });
+  if (ended.aborted) aborted();
+  try {
+    const toPod = async () => {
+      for (;;) {
+        const { done, value } = await client.next();
+        if (done === true) break;
+        // The socket's error is told by its event.
+        if (value.length > 0 && !await written(socket, value)) return await lost.promise;
+      }
+      // Only our half: what the pod still has to say comes through.
+      await new Promise<void>((resolve) => socket.end(() => resolve()));
+    };
+    const fromPod = async () => {
+      try {
+        for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
+          await sink.write(chunk);
+        }
+      } catch (error) {
+        if (socket.errored !== null) return await lost.promise;
+        throw error;
+      }
+      podHasEnded = sink.end();
+      await podHasEnded;
+    };
+    await Promise.race([Promise.all([toPod(), fromPod()]), lost.promise]);
+  } finally {
+    ended.removeEventListener("abort", aborted);
+    lost.resolve();
+    socket.destroy();
+    // A client that sends nothing is not waited for; whoever owns the source ends it.
+    void Promise.resolve(client.return?.()).catch(() => {});
+  }
+}
+
+/** When the kernel has taken it all; false if the connection is broken. */
+function written(socket: Socket, bytes: Uint8Array): Promise<boolean> {
+  return new Promise((resolve) => {
+    socket.write(bytes, (error) => resolve(error === undefined || error === null));
+  });
+}
+
+function reasonOf(signal: AbortSignal): Error {
+  const { reason } = signal;
+  return reason instanceof Error ? reason : new CancelledError("The client has gone away");
+}
+
+function nameOf({ config: { metadata } }: SandboxRecord): string {
+  return `${metadata?.namespace ?? ""}/${metadata?.name ?? ""}`;
+}

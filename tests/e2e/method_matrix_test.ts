@@ -6,21 +6,16 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { Buffer } from "node:buffer";
-import { Client, credentials, type ServiceError, status as Code } from "@grpc/grpc-js";
 import {
   ImageServiceDefinition,
   NamespaceMode,
   RuntimeServiceDefinition,
 } from "../../src/proto/mod.ts";
 import { busyboxImage } from "../integration/test_images.ts";
+import { type CodeName, type MethodName, RawCalls } from "../support/raw_calls.ts";
+import { holdings } from "../support/residue.ts";
 import { BenchContainer, eventually, onWorkbench, type Workbench } from "../support/workbench.ts";
 
-type Service =
-  & typeof RuntimeServiceDefinition["methods"]
-  & typeof ImageServiceDefinition["methods"];
-type MethodName = keyof Service;
-type CodeName = keyof typeof Code;
 type Codes = readonly CodeName[];
 type Request = Readonly<Record<string, unknown>>;
 
@@ -236,7 +231,7 @@ Deno.test("the matrix has a row for every method of both services", () => {
 test("every method answers every kind of call with the code of the table, and leaves nothing", async (bench) => {
   await warmUp(bench);
   const before = holdings(bench.server.pid);
-  using calls = new Calls(bench.node.socket);
+  using calls = new RawCalls(bench.node.socket);
   const world = await makeWorld(bench);
   const prefix = {
     sandbox: await ambiguous(async () => (await freshSandbox(bench)).id),
@@ -301,7 +296,7 @@ test("every method answers after kill -9 as it did before", async (bench) => {
   const prepared: [Row, Request][] = [];
   for (const row of ROWS) prepared.push([row, await row.valid(world)]);
   await bench.restart("kill");
-  using calls = new Calls(bench.node.socket);
+  using calls = new RawCalls(bench.node.socket);
   for (const [{ method, first = OK }, request] of prepared) {
     const code = await calls.make(method, request);
     assert.ok(first.includes(code), `${method} after a restart: ${calls.last}`);
@@ -371,85 +366,4 @@ async function warmUp(bench: Workbench): Promise<void> {
   const { container } = await makeWorld(bench);
   await container.sh("true");
   await bench.clear();
-}
-
-/** What the server's process holds of the kernel. */
-function holdings(pid: number): { descriptors: number; children: string[] } {
-  const children: string[] = [];
-  for (const { name } of Deno.readDirSync("/proc")) {
-    try {
-      const status = Deno.readTextFileSync(`/proc/${name}/status`);
-      if (new RegExp(`^PPid:\\s+${pid}$`, "m").test(status)) {
-        children.push(`${name} ${/^Name:\s+(.*)$/m.exec(status)?.[1]}`);
-      }
-    } catch {
-      // No process, or one that has ended.
-    }
-  }
-  return { descriptors: [...Deno.readDirSync(`/proc/${pid}/fd`)].length, children };
-}
-
-interface Codec {
-  fromPartial(base: unknown): unknown;
-  encode(message: unknown): { finish(): Uint8Array };
-}
-
-/** Calls any method and tells the code; the messages of a stream are read to its end. */
-class Calls implements Disposable {
-  readonly #client: Client;
-  /** What the last call was answered. */
-  last = "";
-
-  constructor(socket: string) {
-    this.#client = new Client(`unix:${socket}`, credentials.createInsecure(), {
-      "grpc.max_receive_message_length": 64 << 20,
-      "grpc.use_local_subchannel_pool": 1,
-    });
-  }
-
-  async make(
-    method: MethodName,
-    request: Request,
-    { cancel = false, timeoutMs = 120_000 }: {
-      readonly cancel?: boolean;
-      readonly timeoutMs?: number;
-    } = {},
-  ): Promise<CodeName> {
-    const found =
-      [RuntimeServiceDefinition, ImageServiceDefinition].flatMap((service) =>
-        Object.entries(service.methods)
-          .filter(([key]) => key === method)
-          .map(([, { name, requestType }]) => ({
-            path: `/${service.fullName}/${name}`,
-            type: requestType as unknown as Codec,
-          }))
-      )[0];
-    assert.ok(found !== undefined);
-    const { path, type } = found;
-    const bytes = Buffer.from(type.encode(type.fromPartial(request)).finish());
-    const same = (value: Buffer) => value;
-    // Unary answers are streams of one message.
-    const call = this.#client.makeServerStreamRequest(path, same, same, bytes, {
-      deadline: Date.now() + timeoutMs,
-    });
-    call.on("data", () => {});
-    const code = new Promise<CodeName>((resolve) => {
-      call.on("error", (error: ServiceError) => {
-        this.last = error.message;
-        resolve(Code[error.code] as CodeName);
-      });
-      call.on("status", ({ code, details }) => {
-        this.last = `${Code[code]}: ${details}`;
-        resolve(Code[code] as CodeName);
-      });
-    });
-    if (cancel) setTimeout(() => call.cancel(), 1);
-    const told = await code;
-    assert.ok(told !== "UNKNOWN" && told !== "INTERNAL", `${method}: ${this.last}`);
-    return told;
-  }
-
-  [Symbol.dispose](): void {
-    this.#client.close();
-  }
 }

@@ -103,6 +103,33 @@ export function mutateBytes(bytes: Uint8Array, random: Random): Uint8Array<Array
   return result;
 }
 
+const INT32S = [0, 1, -1, 2, 7, 65_535, 65_536, 2 ** 31 - 1, -(2 ** 31)];
+const INT64S = [0n, 1n, -1n, 1_000n, 2n ** 31n, 2n ** 32n - 1n, 2n ** 63n - 1n, -(2n ** 63n)];
+
+/** One to four changes of a decoded message's values, which stays one that can be encoded. */
+export function mutateMessage<T>(message: T, random: Random): T {
+  const result = structuredClone(message);
+  for (let count = 1 + random.below(4); count > 0; count--) mutateWithin(result, random);
+  return result;
+}
+
+/** Walks down to a value and changes it where it stands. */
+function mutateWithin(parent: unknown, random: Random): void {
+  if (typeof parent !== "object" || parent === null || parent instanceof Uint8Array) return;
+  const entries = Object.entries(parent).filter(([, value]) => value !== undefined);
+  if (entries.length === 0) return;
+  const [key, value] = random.pick(entries);
+  const set = (changed: unknown) => Object.assign(parent, { [key]: changed });
+  if (typeof value === "string") set(mutateText(value, random).toWellFormed());
+  else if (typeof value === "number") set(random.pick(INT32S));
+  else if (typeof value === "bigint") set(random.pick(INT64S));
+  else if (typeof value === "boolean") set(!value);
+  else if (value instanceof Uint8Array) set(mutateBytes(value, random));
+  else if (Array.isArray(value) && random.below(3) === 0) {
+    set(random.below(2) === 0 ? [...value, ...value, ...value] : value.slice(1));
+  } else mutateWithin(value, random);
+}
+
 export interface Fuzzing<I> {
   readonly seeds: readonly I[];
   readonly mutate: (seed: I, random: Random) => I;

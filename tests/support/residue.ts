@@ -48,6 +48,34 @@ export async function endLeftovers(node: NodeNames): Promise<void> {
   }
 }
 
+/** What a server's process holds of the kernel. */
+export interface Holdings {
+  readonly descriptors: number;
+  /** Pid and name of each. */
+  readonly children: readonly string[];
+  readonly residentBytes: number;
+}
+
+export function holdings(pid: number): Holdings {
+  const children: string[] = [];
+  for (const { name } of Deno.readDirSync("/proc")) {
+    try {
+      const status = Deno.readTextFileSync(`/proc/${name}/status`);
+      if (new RegExp(`^PPid:\\s+${pid}$`, "m").test(status)) {
+        children.push(`${name} ${/^Name:\s+(.*)$/m.exec(status)?.[1]}`);
+      }
+    } catch {
+      // No process, or one that has ended.
+    }
+  }
+  const resident = /^VmRSS:\s+(\d+) kB$/m.exec(Deno.readTextFileSync(`/proc/${pid}/status`))?.[1];
+  return {
+    descriptors: [...Deno.readDirSync(`/proc/${pid}/fd`)].length,
+    children,
+    residentBytes: Number(resident) * 1024,
+  };
+}
+
 /** Monitors, runtimes and containers whose command line names the node's folder or cgroup. */
 async function processesOf(node: NodeNames): Promise<{ pid: number; command: string }[]> {
   const found: { pid: number; command: string }[] = [];

@@ -171,6 +171,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     await CriServer.listen({
       listen: configuration.api.listen,
       runtime: runtimeMethods({
+        streaming: undefined,
         sandboxes: pods.sandboxes,
         containers: pods.containers,
         podCidrs: network.podCidrs,

@@ -61,6 +61,7 @@ export function serverOptions(parts: TestServerParts = {}): Omit<CriServerOption
   const kept = new Map<string, Uint8Array>();
   return {
     runtime: runtimeMethods({
+      streaming: undefined,
       sandboxes: {
         run({ config }) {
           const id = newSandboxId();

@@ -90,5 +90,6 @@ export const LIMITS = {
   credential: bytes("credential", 65_536, "a registry token of several kilobytes is common"),
   userName: bytes("user name", 256, "the C library's limit of a login name"),
   cpuset: bytes("CPU list", 4_096, "the kernel reads one page"),
+  forwardedPorts: entries("forwarded ports", 127, "each has two of a WebSocket's 255 channels"),
   filterLabels: entries("label selectors", 256, "each is compared with every pod"),
 } as const satisfies Record<string, Limit>;

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { validatePorts } from "./streaming_methods.ts";
 import { SauropodError } from "../errors/mod.ts";
 import { ContainerConfig, type DeepPartial, PodSandboxConfig } from "../proto/mod.ts";
 import { Admission } from "./admission.ts";
@@ -103,6 +104,7 @@ const ATTEMPTS: Readonly<Record<keyof typeof LIMITS, readonly Attempt[]>> = {
   mounts: [(size) => container({ mounts: list(size, { containerPath: "/a", hostPath: "/b" }) })],
   devices: [(size) => container({ devices: list(size, { hostPath: "/dev/a", permissions: "r" }) })],
   portMappings: [(size) => sandbox({ portMappings: list(size, { containerPort: 80 }) })],
+  forwardedPorts: [(size) => validatePorts(list(size, 80))],
   dnsEntries: [(size) => sandbox({ dnsConfig: { searches: list(size, "a") } })],
   dnsEntry: [(size) => sandbox({ dnsConfig: { options: [x(size)] } })],
   sysctls: [(size) => sandbox({ linux: { sysctls: map(size) } })],

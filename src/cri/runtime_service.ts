@@ -9,6 +9,7 @@ import { required } from "./field_checks.ts";
 import { type RuntimeMethods, unimplemented } from "./methods.ts";
 import { type NodeFacts, runtimeConfigResponse, statusResponse } from "./node_status.ts";
 import { refuseUnsupportedContainer, refuseUnsupportedSandbox } from "./unsupported_fields.ts";
+import { streamingMethods, type StreamingOptions } from "./streaming_methods.ts";
 import { validateArguments, validateCreateContainer } from "./validate_container.ts";
 import {
   validateContainerFilter,
@@ -20,6 +21,8 @@ import { validateUpdateContainerResources } from "./validate_resources.ts";
 import { validateRunPodSandbox } from "./validate_sandbox.ts";
 
 export interface RuntimeServiceOptions {
+  /** Undefined where streams are not served: their methods then say so. */
+  readonly streaming: StreamingOptions | undefined;
   readonly sandboxes: SandboxService;
   readonly containers: ContainerService;
   readonly node: NodeFacts;
@@ -47,6 +50,7 @@ export function runtimeMethods(options: RuntimeServiceOptions): RuntimeMethods {
     ...sandboxMethods(options.sandboxes),
     ...containerMethods(options.containers),
     ...LATER,
+    ...(options.streaming === undefined ? STREAMING_LATER : streamingMethods(options.streaming)),
   };
 }
 
@@ -169,6 +173,11 @@ function containerMethods(containers: ContainerService): Pick<RuntimeMethods, Co
 }
 
 const STREAMING = "use ExecSync; streaming comes later";
+const STREAMING_LATER = {
+  exec: unimplemented("Exec", STREAMING),
+  attach: unimplemented("Attach", STREAMING),
+  portForward: unimplemented("PortForward", STREAMING),
+} satisfies Partial<RuntimeMethods>;
 const STATISTICS =
   "statistics come later; until then the kubelet evicts no pod for want of memory or disk";
 const CHECKPOINT = "leave it out; checkpoint and restore come later";
@@ -177,9 +186,6 @@ const RESOURCES = "make the pod anew with the limits it shall have";
 /** Methods that are registered, and refused by name until they are built. */
 const LATER = {
   updatePodSandboxResources: unimplemented("UpdatePodSandboxResources", RESOURCES),
-  exec: unimplemented("Exec", STREAMING),
-  attach: unimplemented("Attach", STREAMING),
-  portForward: unimplemented("PortForward", STREAMING),
   getContainerEvents: unimplemented("GetContainerEvents", "list containers instead"),
   containerStats: unimplemented("ContainerStats", STATISTICS),
   listContainerStats: unimplemented("ListContainerStats", STATISTICS),

@@ -1,0 +1,43 @@
+/**
+ * What a client of the streaming server may take at most, each with its reason.
+ *
+ * @module
+ */
+
+/** URLs that nobody has used yet. The kubelet asks for one and uses it at once. */
+export const PENDING_URLS_LIMIT = 1_000;
+/** From the answer of Exec, Attach or PortForward to the use of its URL. */
+export const URL_LIFE_MS = 30_000;
+/** A token is as hard to guess as a key. */
+export const TOKEN_BYTES = 32;
+
+/** Open connections: each is a descriptor here and up to three more at the process's end. */
+export const CONNECTIONS_LIMIT = 4_096;
+/** Request line and headers; Go's client sends about 300 bytes. */
+export const HEAD_LIMIT_BYTES = 16 * 1024;
+export const HEADERS_LIMIT = 64;
+/** From the connection, with its TLS handshake, to the end of the request's head. */
+export const HEAD_TIMEOUT_MS = 10_000;
+
+/** From the switch of protocols until the client has opened the streams it asked for. */
+export const STREAM_CREATION_TIMEOUT_MS = 30_000;
+/** As the kubelet's streaming library: unless the configuration says otherwise. */
+export const DEFAULT_IDLE_TIMEOUT_MS = 4 * 60 * 60 * 1000;
+/** The kernel asks after so long whether a silent client is still there. */
+export const KEEP_ALIVE_MS = 30_000;
+/** For the client to take what was said last and to close its side. */
+export const CLOSE_TIMEOUT_MS = 5_000;
+
+/**
+ * Input that a process has not read yet. More than a pipe, so that a client's pings behind it are
+ * still heard; the connection is not read while it is full.
+ */
+export const UNREAD_INPUT_BYTES = 1024 * 1024;
+/** A message that must be whole before it can be read: in base64, or a sign to close a channel. */
+export const WHOLE_MESSAGE_LIMIT_BYTES = 1024 * 1024;
+/** One message of output: what a reader has to hold. Go's client reads 32 KiB at a time. */
+export const MESSAGE_BYTES = 64 * 1024;
+/** Text of a terminal's size that has no end yet. */
+export const RESIZE_LIMIT_CHARACTERS = 1_024;
+/** Forwarded connections of one session at a time: each is a socket in the pod. */
+export const FORWARDED_CONNECTIONS_LIMIT = 1_024;

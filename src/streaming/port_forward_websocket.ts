@@ -1,0 +1,67 @@
+/** Port-forward over WebSocket: by channels, or by SPDY in a tunnel. @module */
+import { refused, switchingBytes } from "./http_head.ts";
+import { forwardFailure, type PortForward } from "./port_forward.ts";
+import { forwardBySpdy } from "./port_forward_spdy.ts";
+import type { Session } from "./session.ts";
+import { SpdySession } from "./spdy/mod.ts";
+import { Channels } from "./websocket/channels.ts";
+import { CloseCode } from "./websocket/frames.ts";
+import { negotiateWebSocket } from "./websocket/handshake.ts";
+import { Tunnel } from "./websocket/tunnel.ts";
+import { WebSocket } from "./websocket/web_socket.ts";
+
+const TUNNEL = "SPDY/3.1+portforward.k8s.io";
+const PROTOCOLS = ["", "v4.channel.k8s.io", "v4.base64.channel.k8s.io", TUNNEL] as const;
+
+/** Serves to the end of the session. @throws {RefusedRequest} nothing was begun */
+export async function servePortForwardByWebSocket(
+  forward: PortForward,
+  session: Session,
+): Promise<void> {
+  const { protocol, headers } = negotiateWebSocket(session.head, PROTOCOLS);
+  if (protocol !== TUNNEL && forward.ports.length === 0) {
+    throw refused(
+      400,
+      `The request for this URL named no port, which this protocol needs; use ${TUNNEL} or SPDY`,
+    );
+  }
+  await session.connection.write(switchingBytes(headers));
+  const webSocket = new WebSocket(session.connection);
+  if (protocol === TUNNEL) {
+    const tunnel = new Tunnel(webSocket);
+    await forwardBySpdy(forward, session, new SpdySession(tunnel));
+    await tunnel.closed;
+  } else await forwardByChannels(forward, session, webSocket, protocol.includes("base64"));
+}
+
+/** Channels 2n carry the data of the n-th port, channels 2n + 1 what went wrong. */
+async function forwardByChannels(
+  { ports, sandbox }: PortForward,
+  { service, cut, onActivity, log }: Session,
+  webSocket: WebSocket,
+  base64: boolean,
+): Promise<void> {
+  const channels = new Channels(webSocket, { base64, closable: false, onActivity });
+  const signal = AbortSignal.any([webSocket.signal, cut]);
+  const forwards = ports.map((port, index) => ({
+    port,
+    source: channels.input(2 * index),
+    sink: channels.output(2 * index),
+    error: channels.output(2 * index + 1),
+  }));
+  const running = channels.run();
+  await Promise.all(forwards.map(async ({ port, source, sink, error }) => {
+    try {
+      // Which port a channel is for, little-endian, before anything else.
+      await sink.write(Uint8Array.of(port & 0xff, port >> 8));
+      await error.write(Uint8Array.of(port & 0xff, port >> 8));
+      await service.portForward(sandbox, port, { source, sink }, signal);
+    } catch (failure) {
+      if (signal.aborted) return;
+      log.info("A port could not be forwarded", { sandbox, port, error: failure });
+      await error.write(forwardFailure(port, sandbox, failure)).catch(() => {});
+    }
+  }));
+  await webSocket.close(cut.aborted ? CloseCode.goingAway : CloseCode.normal);
+  await running;
+}

@@ -1,0 +1,300 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { connect } from "node:net";
+import { CLOSED_PORT, CONTAINER, SANDBOX, testServer, TestService } from "./_test_service.ts";
+import { HEAD_LIMIT_BYTES } from "./limits.ts";
+import type { StreamingServer } from "./server.ts";
+
+const ALL = { stdin: true, stdout: true, stderr: true, terminal: false };
+
+function execUrl(
+  server: StreamingServer,
+  args: readonly string[],
+  wanted: Partial<typeof ALL> = {},
+): string {
+  const all = { ...ALL, ...wanted };
+  return server.exec({ container: CONTAINER, args, terminal: all.terminal }, all);
+}
+
+/** What the server says to these bytes until it ends the connection. */
+function talk(url: string, text: string): Promise<string> {
+  const { hostname, port } = new URL(url);
+  return new Promise((resolve, reject) => {
+    let heard = "";
+    const socket = connect(Number(port), hostname, () => socket.write(text));
+    socket.on("data", (chunk) => heard += chunk.toString("latin1"));
+    socket.on("end", () => socket.end());
+    socket.on("error", reject);
+    socket.on("close", () => resolve(heard));
+  });
+}
+
+function request(url: string, headers: readonly string[] = [], method = "GET"): string {
+  const { pathname, host } = new URL(url);
+  return [`${method} ${pathname} HTTP/1.1`, `Host: ${host}`, ...headers, "", ""].join("\r\n");
+}
+
+const WS_HEADERS = [
+  "Connection: keep-alive, Upgrade",
+  "Upgrade: websocket",
+  "Sec-WebSocket-Version: 13",
+  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+];
+
+interface Ended {
+  readonly channels: ReadonlyMap<number, string>;
+  readonly code: number;
+  readonly protocol: string;
+}
+
+/** Opens a WebSocket, sends the messages once the first has come, and hears it to its end. */
+function converse(
+  url: string,
+  protocol: string,
+  send: (socket: WebSocket) => void = () => {},
+): Promise<Ended> {
+  const socket = new WebSocket(url.replace("http", "ws"), protocol);
+  socket.binaryType = "arraybuffer";
+  const channels = new Map<number, string>();
+  return new Promise((resolve, reject) => {
+    let first = true;
+    socket.onmessage = ({ data }) => {
+      let channel: number;
+      let text: string;
+      if (typeof data === "string") {
+        channel = Number(data[0]);
+        text = Buffer.from(data.slice(1), "base64").toString("latin1");
+      } else {
+        const bytes = new Uint8Array(data as ArrayBuffer);
+        channel = bytes[0]!;
+        text = Buffer.from(bytes.subarray(1)).toString("latin1");
+      }
+      channels.set(channel, (channels.get(channel) ?? "") + text);
+      if (first) send(socket);
+      first = false;
+    };
+    socket.onerror = (event) => reject(new Error((event as ErrorEvent).message));
+    socket.onclose = ({ code }) => resolve({ channels, code, protocol: socket.protocol });
+  });
+}
+
+const message = (channel: number, text: string) =>
+  new Uint8Array([channel, ...new TextEncoder().encode(text)]);
+
+const SUCCESS = '{"status":"Success"}';
+
+Deno.test("an exec by v5.channel.k8s.io copies, closes stdin alone and says how it ended", async () => {
+  await using server = await testServer(new TestService());
+  const ended = await converse(execUrl(server, ["cat", "7"]), "v5.channel.k8s.io", (socket) => {
+    socket.send(message(0, "a\0b"));
+    socket.send(message(0, "\r\n"));
+    socket.send(Uint8Array.of(255, 0));
+  });
+  assert.equal(ended.protocol, "v5.channel.k8s.io");
+  assert.equal(ended.channels.get(1), "a\0b\r\n");
+  assert.equal(ended.channels.get(2), "done");
+  assert.deepEqual(JSON.parse(ended.channels.get(3) ?? ""), {
+    status: "Failure",
+    message: "command terminated with non-zero exit code: exit code 7",
+    reason: "NonZeroExitCode",
+    details: { causes: [{ reason: "ExitCode", message: "7" }] },
+  });
+  assert.equal(ended.code, 1000);
+});
+
+Deno.test("the older sub-protocols say their status as Kubernetes does", async () => {
+  await using server = await testServer(new TestService());
+  for (
+    const [protocol, success, failure] of [
+      ["v4.channel.k8s.io", SUCCESS, /"reason":"NonZeroExitCode"/],
+      ["v4.base64.channel.k8s.io", SUCCESS, /"reason":"NonZeroExitCode"/],
+      ["channel.k8s.io", undefined, /^command terminated with non-zero exit code: exit code 3$/],
+      ["base64.channel.k8s.io", undefined, /^command terminated with non-zero/],
+    ] as const
+  ) {
+    const good = await converse(execUrl(server, ["exit", "0"]), protocol);
+    assert.equal(good.channels.get(3), success, protocol);
+    assert.equal(good.channels.get(1), "", `${protocol}: a first empty message`);
+    const bad = await converse(execUrl(server, ["exit", "3"]), protocol);
+    assert.match(bad.channels.get(3) ?? "", failure, protocol);
+  }
+});
+
+Deno.test("an exec that fails is told as an internal error", async () => {
+  await using server = await testServer(new TestService());
+  const { channels } = await converse(execUrl(server, ["fail"]), "v4.channel.k8s.io");
+  assert.deepEqual(JSON.parse(channels.get(3) ?? ""), {
+    status: "Failure",
+    message: "Internal error occurred: error executing command in container: no such program",
+    reason: "InternalError",
+    code: 500,
+  });
+});
+
+Deno.test("terminal sizes reach the command, without those that are none", async () => {
+  await using server = await testServer(new TestService());
+  const url = execUrl(server, ["sizes", "1"], { terminal: true, stderr: false });
+  const { channels } = await converse(url, "v4.channel.k8s.io", (socket) => {
+    socket.send(message(4, '{"Width":0,"Height":0}{"Wid'));
+    socket.send(message(4, 'th":132,"Height":43}'));
+  });
+  assert.equal(channels.get(1), "132x43 ");
+});
+
+Deno.test("output of many megabytes arrives whole in messages that a client can hold", async () => {
+  await using server = await testServer(new TestService());
+  const url = execUrl(server, ["yes", String(20_000_001)]);
+  const { channels } = await converse(url, "v4.channel.k8s.io");
+  assert.equal(channels.get(1)?.length, 20_000_001);
+  assert.equal(channels.get(3), SUCCESS);
+});
+
+Deno.test("a client that goes away ends the command", async () => {
+  const service = new TestService();
+  await using server = await testServer(service);
+  const ended = converse(
+    execUrl(server, ["wait"]),
+    "v4.channel.k8s.io",
+    (socket) => socket.close(),
+  );
+  assert.match(String(await service.gone), /The client has closed the WebSocket/);
+  await ended;
+});
+
+Deno.test("a stop of the server ends open sessions with a status", async () => {
+  const service = new TestService();
+  const server = await testServer(service);
+  let stopped: Promise<void> | undefined;
+  const { channels, code } = await converse(
+    execUrl(server, ["wait"]),
+    "v4.channel.k8s.io",
+    () => stopped = server.stop(60_000),
+  );
+  assert.equal(code, 1001);
+  assert.match(channels.get(3) ?? "", /the session was cut: The server stops/);
+  await stopped;
+});
+
+Deno.test("a session without traffic is ended after the idle time-out", async () => {
+  await using server = await testServer(new TestService(), { idleTimeoutMs: 20 });
+  const { channels, code } = await converse(execUrl(server, ["wait"]), "v4.channel.k8s.io");
+  assert.equal(code, 1001);
+  assert.match(channels.get(3) ?? "", /Nothing came or went for 0.02 s/);
+});
+
+Deno.test("a URL is good for one use, of its own kind, and also used up by a failed try", async () => {
+  await using server = await testServer(new TestService());
+  const used = execUrl(server, ["exit", "0"]);
+  await converse(used, "v4.channel.k8s.io");
+  assert.match(await talk(used, request(used, WS_HEADERS)), /^HTTP\/1\.1 404 /);
+
+  const failed = execUrl(server, ["exit", "0"]);
+  assert.match(await talk(failed, request(failed)), /^HTTP\/1\.1 400 /);
+  assert.match(await talk(failed, request(failed, WS_HEADERS)), /^HTTP\/1\.1 404 /);
+
+  const other = execUrl(server, ["exit", "0"]).replace("/exec/", "/attach/");
+  assert.match(await talk(other, request(other, WS_HEADERS)), /^HTTP\/1\.1 404 /);
+
+  const method = execUrl(server, ["exit", "0"]);
+  assert.match(await talk(method, request(method, [], "PUT")), /^HTTP\/1\.1 405 /);
+  await converse(method, "v4.channel.k8s.io");
+});
+
+Deno.test("a handshake that cannot be is answered with its reason", async () => {
+  await using server = await testServer(new TestService());
+  const without = (name: string) => WS_HEADERS.filter((header) => !header.startsWith(name));
+  for (
+    const [headers, method, status] of [
+      [[...WS_HEADERS, "Sec-WebSocket-Protocol: v9.channel.k8s.io"], "GET", 403],
+      [without("Sec-WebSocket-Key"), "GET", 400],
+      [[...without("Sec-WebSocket-Version"), "Sec-WebSocket-Version: 8"], "GET", 400],
+      [WS_HEADERS, "POST", 405],
+      [["Connection: Upgrade", "Upgrade: SPDY/3.1"], "POST", 400],
+      [
+        [
+          "Connection: Upgrade",
+          "Upgrade: SPDY/3.1",
+          "X-Stream-Protocol-Version: v9.channel.k8s.io",
+        ],
+        "POST",
+        403,
+      ],
+      [["X-Stream-Protocol-Version: v4.channel.k8s.io"], "POST", 400],
+    ] as const
+  ) {
+    const url = execUrl(server, ["exit", "0"]);
+    const answer = await talk(url, request(url, headers, method));
+    assert.ok(answer.startsWith(`HTTP/1.1 ${status} `), `${headers.join()}: ${answer}`);
+  }
+  const url = execUrl(server, ["exit", "0"]);
+  const answer = await talk(
+    url,
+    request(url, [...WS_HEADERS, "Sec-WebSocket-Protocol: v9.channel.k8s.io, v4.channel.k8s.io"]) +
+      "\x88\x80\0\0\0\0",
+  );
+  assert.match(answer, /^HTTP\/1\.1 101 /);
+  assert.match(answer, /\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK\+xOo=\r\n/);
+  assert.match(answer, /\r\nSec-WebSocket-Protocol: v4\.channel\.k8s\.io\r\n/);
+});
+
+Deno.test("a head that is too long, or none, is refused", async () => {
+  await using server = await testServer(new TestService());
+  const { baseUrl } = server;
+  const long = `X-Filler: ${"x".repeat(HEAD_LIMIT_BYTES)}`;
+  assert.match(await talk(baseUrl, request(baseUrl, [long])), /^HTTP\/1\.1 431 /);
+  assert.match(await talk(baseUrl, "\x16\x03\x01\r\n\r\n"), /^HTTP\/1\.1 400 /);
+  assert.match(await talk(baseUrl, "GET / HTTP/1.0\r\n\r\n"), /^HTTP\/1\.1 505 /);
+  assert.match(
+    await talk(baseUrl, request(baseUrl, ["Content-Length: 5"], "POST")),
+    /^HTTP\/1\.1 413 /,
+  );
+});
+
+Deno.test("a message that breaks the protocol ends the session with its code", async () => {
+  await using server = await testServer(new TestService());
+  const ended = await converse(
+    execUrl(server, ["cat"]),
+    "v5.channel.k8s.io",
+    (socket) => socket.send(Uint8Array.of(255)),
+  );
+  assert.equal(ended.code, 1002);
+  const wrong = await converse(
+    execUrl(server, ["cat"]),
+    "v4.base64.channel.k8s.io",
+    (socket) => socket.send("0%%%%"),
+  );
+  assert.equal(wrong.code, 1003);
+});
+
+Deno.test("ports are forwarded by channels, each announced first", async () => {
+  await using server = await testServer(new TestService());
+  const url = server.portForward(SANDBOX, [8080, CLOSED_PORT]);
+  const ended = await converse(url, "v4.channel.k8s.io", (socket) => {
+    socket.send(message(0, "hello"));
+    setTimeout(() => socket.close(), 50);
+  });
+  assert.equal(ended.channels.get(0), "\x90\x1fhello");
+  assert.equal(ended.channels.get(1), "\x90\x1f");
+  assert.match(ended.channels.get(3) ?? "", /error forwarding port 1 .*: connection refused$/s);
+  const none = server.portForward(SANDBOX, []);
+  assert.match(
+    await talk(none, request(none, [...WS_HEADERS, "Sec-WebSocket-Protocol: v4.channel.k8s.io"])),
+    /^HTTP\/1\.1 400 /,
+  );
+});
+
+Deno.test("listening on what is no address means all of them", async () => {
+  await using server = await testServer(new TestService(), { address: "" });
+  assert.match(server.baseUrl, /^http:\/\/(\[::\]|0\.0\.0\.0):\d+$/);
+  const url = execUrl(server, ["exit", "0"]).replace(/\[::\]|0\.0\.0\.0/, "127.0.0.1");
+  assert.equal((await converse(url, "v4.channel.k8s.io")).channels.get(3), SUCCESS);
+});
+
+Deno.test("a port that is taken is named", async () => {
+  await using server = await testServer(new TestService());
+  const port = Number(new URL(server.baseUrl).port);
+  await assert.rejects(testServer(new TestService(), { port }), {
+    name: "UnavailableError",
+    message: new RegExp(`127.0.0.1 port ${port}`),
+  });
+});

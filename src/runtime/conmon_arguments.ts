@@ -129,6 +129,8 @@ export function monitorEnvironment(
     return at < 0 ? [entry, ""] : [entry.slice(0, at), entry.slice(at + 1)];
   }));
   return {
+    // Without it conmon refuses arguments, such as the path of a log, that are not all ASCII.
+    LC_CTYPE: "C.UTF-8",
     ...environment,
     ...configured,
     CRI_O_EXTERNAL: "1",

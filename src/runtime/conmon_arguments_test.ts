@@ -106,6 +106,7 @@ Deno.test("execArguments puts the command into its cgroup and the log into the p
 
 Deno.test("monitorEnvironment hands on the configured, the named and nothing else", () => {
   assert.deepEqual(monitorEnvironment(handler, options), {
+    LC_CTYPE: "C.UTF-8",
     PATH: "/opt/bin",
     XDG_RUNTIME_DIR: "/run/user/0",
     LANG: "C=x",

@@ -352,6 +352,43 @@ test("output goes to a log in the CRI's format, a line without an end is marked 
   }
 });
 
+test("names and the path of a log may be of any script", async (bench) => {
+  const container = await bench.pod({
+    script: "echo out",
+    pod: {
+      metadata: { name: "größe", namespace: "空間", uid: "uid-½", attempt: 0 },
+      logDirectory: `${bench.node.logDir}/größe`,
+    },
+    container: { metadata: { name: "wörk", attempt: 0 }, logPath: "wörk/½.log" },
+  });
+  await container.ended();
+  assert.deepEqual((await container.log()).map(({ text }) => text), ["out"]);
+  assert.equal(await (await bench.pod({ container: { logPath: "ä.log" } })).sh("echo ö"), "ö");
+});
+
+test("a log line is written whole up to what the monitor reads at once, and in parts beyond", async (bench) => {
+  // One write each; conmon reads 8 KiB, of which the line break is one.
+  const write = (count: number) => `dd if=/dev/zero bs=${count} count=1 2>/dev/null | tr '\\0' x`;
+  const container = await bench.pod({
+    script: [8_191, 8_192, 20_000].map((count) => `echo "$(${write(count)})"`).join(
+      "; sleep 0.5; ",
+    ),
+  });
+  await container.ended();
+  const lines: string[] = [];
+  let parts = 0;
+  let open = "";
+  for (const { tag, text } of await container.log()) {
+    parts++;
+    open += text;
+    if (tag === "F") [lines[lines.length], open] = [open, ""];
+  }
+  assert.deepEqual(lines.map(({ length }) => length), [8_191, 8_192, 20_000]);
+  const [first] = await container.log();
+  assert.deepEqual([first?.tag, first?.text.length], ["F", 8_191]);
+  assert.ok(parts > lines.length, "longer ones came in parts");
+});
+
 test("ReopenContainerLog writes on in a new file, and loses nothing when the file is the same", async (bench) => {
   const container = await bench.pod({
     script: "i=0; while [ $i -lt 400 ]; do echo $i; i=$((i+1)); sleep 0.005; done",

@@ -1,7 +1,7 @@
 /**
  * Every method of the CRI, called in every way that a client can get wrong or that life can: the
  * answer is never UNKNOWN or INTERNAL but the code that the table says, and nothing is left of it.
- * A method that gets built is one row to change: `later` becomes what it does.
+ * A method that gets built is one row to change: its `later` goes.
  *
  * @module
  */
@@ -12,7 +12,12 @@ import {
   RuntimeServiceDefinition,
 } from "../../src/proto/mod.ts";
 import { busyboxImage } from "../integration/test_images.ts";
-import { type CodeName, type MethodName, RawCalls } from "../support/raw_calls.ts";
+import {
+  type CodeName,
+  type MethodName,
+  type RawCallOptions,
+  RawCalls,
+} from "../support/raw_calls.ts";
 import { holdings } from "../support/residue.ts";
 import { BenchContainer, eventually, onWorkbench, type Workbench } from "../support/workbench.ts";
 
@@ -37,16 +42,19 @@ interface Row {
     readonly request: (id: string) => Request;
     readonly unknown: Codes;
     readonly ambiguous: Codes;
-  };
+  } | undefined;
   /** Of the first call, OK unless said otherwise. */
   readonly first?: Codes;
   /** Of the same call made again, or at the same time; the first's unless said otherwise. */
   readonly again?: Codes;
+  /** A stream that the client ends, here by a deadline. */
+  readonly endless?: boolean;
 }
 
 const UNKNOWN_ID = "f".repeat(64);
 const REFUSED: Codes = ["INVALID_ARGUMENT"];
 const OK: Codes = ["OK"];
+const UNIMPLEMENTED: Codes = ["UNIMPLEMENTED"];
 
 const plain = (method: MethodName, more: Partial<Row> = {}): Row => ({
   method,
@@ -54,9 +62,15 @@ const plain = (method: MethodName, more: Partial<Row> = {}): Row => ({
   empty: OK,
   ...more,
 });
-/** Not built yet: says so, whatever the request is. */
-const later = (method: MethodName): Row => plain(method, LATER);
-const LATER = { empty: ["UNIMPLEMENTED"], first: ["UNIMPLEMENTED"] } as const;
+/** Not built yet: says so, whatever the request is. Building it takes this off its row. */
+const later = (row: Row): Row => ({
+  ...row,
+  empty: UNIMPLEMENTED,
+  first: UNIMPLEMENTED,
+  again: UNIMPLEMENTED,
+  named: row.named && { ...row.named, unknown: UNIMPLEMENTED, ambiguous: UNIMPLEMENTED },
+  endless: false,
+});
 
 const sandboxId = (id: string) => ({ podSandboxId: id });
 const containerId = (id: string) => ({ containerId: id });
@@ -199,23 +213,58 @@ const ROWS: readonly Row[] = [
     // The other one is what every container here stands on.
     valid: ({ bench }) => ({ image: { image: bench.image("spare") } }),
   },
-  later("updatePodSandboxResources"),
-  later("exec"),
-  later("attach"),
-  later("portForward"),
-  later("getContainerEvents"),
-  later("containerStats"),
-  later("listContainerStats"),
-  later("streamContainerStats"),
-  later("podSandboxStats"),
-  later("listPodSandboxStats"),
-  later("streamPodSandboxStats"),
-  later("listMetricDescriptors"),
-  later("listPodSandboxMetrics"),
-  later("streamPodSandboxMetrics"),
-  later("checkpointContainer"),
-  later("checkpointPod"),
-  later("restorePod"),
+  later({
+    method: "updatePodSandboxResources",
+    empty: REFUSED,
+    named: { kind: "sandbox", request: sandboxId, unknown: ["NOT_FOUND"], ambiguous: REFUSED },
+    valid: ({ pod }) => ({ podSandboxId: pod.id, resources: { cpuShares: 512n } }),
+  }),
+  later({
+    method: "exec",
+    empty: REFUSED,
+    named: {
+      kind: "container",
+      request: (id) => ({ containerId: id, cmd: ["true"], stdout: true }),
+      unknown: ["NOT_FOUND"],
+      ambiguous: REFUSED,
+    },
+    valid: ({ container }) => ({ containerId: container.id, cmd: ["/bin/true"], stdout: true }),
+  }),
+  later({
+    method: "attach",
+    empty: REFUSED,
+    named: {
+      kind: "container",
+      request: (id) => ({ containerId: id, stdout: true }),
+      unknown: ["NOT_FOUND"],
+      ambiguous: REFUSED,
+    },
+    valid: ({ container }) => ({ containerId: container.id, stdout: true }),
+  }),
+  later({
+    method: "portForward",
+    empty: REFUSED,
+    named: { kind: "sandbox", request: sandboxId, unknown: ["NOT_FOUND"], ambiguous: REFUSED },
+    valid: ({ pod }) => ({ podSandboxId: pod.id, port: [80] }),
+  }),
+  later({
+    ...plain("getContainerEvents"),
+    empty: ["DEADLINE_EXCEEDED"],
+    first: ["DEADLINE_EXCEEDED"],
+    endless: true,
+  }),
+  later(plain("containerStats")),
+  later(plain("listContainerStats")),
+  later(plain("streamContainerStats")),
+  later(plain("podSandboxStats")),
+  later(plain("listPodSandboxStats")),
+  later(plain("streamPodSandboxStats")),
+  later(plain("listMetricDescriptors")),
+  later(plain("listPodSandboxMetrics")),
+  later(plain("streamPodSandboxMetrics")),
+  later(plain("checkpointContainer")),
+  later(plain("checkpointPod")),
+  later(plain("restorePod")),
 ];
 
 const test = onWorkbench({
@@ -239,41 +288,43 @@ test("every method answers every kind of call with the code of the table, and le
   };
   for (const row of ROWS) {
     const { method, empty, named, first = OK, again = first } = row;
-    const expect = async (cell: string, call: Promise<CodeName>, codes: Codes) => {
-      const code = await call;
+    const call = (request: Request, options: RawCallOptions = patience(row)) =>
+      calls.make(method, request, options);
+    const expect = async (cell: string, answer: Promise<CodeName>, codes: Codes) => {
+      const code = await answer;
       assert.ok(codes.includes(code), `${method}, ${cell}: ${calls.last}, expected ${codes}`);
     };
-    await expect("an empty request", calls.make(method, {}), empty);
+    await expect("an empty request", call({}), empty);
     if (named !== undefined) {
       const { request, kind, unknown } = named;
-      await expect("an unknown id", calls.make(method, request(UNKNOWN_ID)), unknown);
+      await expect("an unknown id", call(request(UNKNOWN_ID)), unknown);
       await expect(
         "a prefix of two ids",
-        calls.make(method, request(prefix[kind])),
+        call(request(prefix[kind])),
         named.ambiguous,
       );
     }
     const given: Request = await row.valid(world);
-    await expect("a cancelled call", calls.make(method, given, { cancel: true }), [
+    await expect("a cancelled call", call(given, { cancel: true }), [
       ...first,
       "CANCELLED",
     ]);
-    await expect("a call after the cancelled one", calls.make(method, given), [...first, ...again]);
+    await expect("a call after the cancelled one", call(given), [...first, ...again]);
     const hurried: Request = await row.valid(world);
-    await expect("a deadline of 1 ms", calls.make(method, hurried, { timeoutMs: 1 }), [
+    await expect("a deadline of 1 ms", call(hurried, { timeoutMs: 1 }), [
       ...first,
       "DEADLINE_EXCEEDED",
     ]);
-    await expect("a call after the hurried one", calls.make(method, hurried), [...first, ...again]);
+    await expect("a call after the hurried one", call(hurried), [...first, ...again]);
     const shared: Request = await row.valid(world);
-    const both = await Promise.all([calls.make(method, shared), calls.make(method, shared)]);
+    const both = await Promise.all([call(shared), call(shared)]);
     const fits = both.some((code) => first.includes(code)) &&
       both.every((code) => [...first, ...again].includes(code));
     assert.ok(fits, `${method}, twice at the same time: ${both}, ${calls.last}`);
     const repeated: Request = await row.valid(world);
-    await expect("the first of ten calls", calls.make(method, repeated), first);
+    await expect("the first of ten calls", call(repeated), first);
     for (let round = 2; round <= 10; round++) {
-      await expect(`call ${round} of ten`, calls.make(method, repeated), again);
+      await expect(`call ${round} of ten`, call(repeated), again);
     }
   }
   await bench.clear();
@@ -297,11 +348,16 @@ test("every method answers after kill -9 as it did before", async (bench) => {
   for (const row of ROWS) prepared.push([row, await row.valid(world)]);
   await bench.restart("kill");
   using calls = new RawCalls(bench.node.socket);
-  for (const [{ method, first = OK }, request] of prepared) {
-    const code = await calls.make(method, request);
+  for (const [row, request] of prepared) {
+    const { method, first = OK } = row;
+    const code = await calls.make(method, request, patience(row));
     assert.ok(first.includes(code), `${method} after a restart: ${calls.last}`);
   }
 });
+
+function patience({ endless = false }: Row): RawCallOptions {
+  return { timeoutMs: endless ? 500 : 120_000 };
+}
 
 let serial = 0;
 

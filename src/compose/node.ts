@@ -17,6 +17,7 @@ import {
   MS_NOEXEC,
   MS_NOSUID,
   NodeProcessRunner,
+  type OrphanKeeper,
   PidfdWatcher,
   PosixSpawner,
   ProcTable,
@@ -34,6 +35,7 @@ export interface Machine extends Disposable {
   readonly processWatcher: PidfdWatcher;
   readonly fileWatcher: InotifyWatcher;
   readonly runner: NodeProcessRunner;
+  readonly orphans: OrphanKeeper;
   readonly namespaces: WorkerNamespaces;
   readonly connections: TcpConnections;
 }
@@ -46,7 +48,9 @@ export function openMachine(): Machine {
   const fileWatcher = undo.use(new InotifyWatcher(kernel));
   const namespaces = undo.use(new WorkerNamespaces(kernel));
   const connections = undo.use(new TcpConnections({ kernel, sockets: namespaces }));
-  const runner = new NodeProcessRunner(undo.use(new PosixSpawner(kernel)));
+  const spawner = undo.use(new PosixSpawner(kernel));
+  spawner.reapOrphans();
+  const runner = new NodeProcessRunner(spawner);
   const owned = undo.move();
   return {
     kernel,
@@ -54,6 +58,7 @@ export function openMachine(): Machine {
     processWatcher,
     fileWatcher,
     runner,
+    orphans: spawner,
     namespaces,
     connections,
     [Symbol.dispose]: () => owned.dispose(),

@@ -24,9 +24,12 @@ import {
   type PodResourcePorts,
   PodResources,
   PortForwards,
+  ProcessSessions,
   recoverPods,
   type RecoveryReport,
   Sandboxes,
+  type StreamService,
+  StreamSessions,
 } from "../pod/mod.ts";
 import { type ContainerRuntime, requirePidHolder } from "../runtime/mod.ts";
 import type { SpaceReserve } from "../state/mod.ts";
@@ -80,6 +83,7 @@ export interface Pods extends AsyncDisposable {
   readonly sandboxes: Sandboxes;
   readonly containers: Containers;
   readonly portForwards: PortForwards;
+  readonly streams: StreamService;
   /** Compares the record with the kernel; every call can be answered afterwards. */
   recover(): Promise<RecoveryReport>;
 }
@@ -265,6 +269,7 @@ export function openPods(
     sandboxes,
     containers,
     portForwards,
+    streams: new StreamSessions(new ProcessSessions({ registry, runtime }), portForwards),
     recover: () =>
       recoverPods(
         {

@@ -92,6 +92,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       kernel: machine.kernel,
       cgroups,
       runner: machine.runner,
+      orphans: machine.orphans,
       files: machine.fileWatcher,
       processes: machine.processes,
       processWatcher: machine.processWatcher,

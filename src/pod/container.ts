@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { InternalError } from "../errors/mod.ts";
+import { FailedPreconditionError, InternalError } from "../errors/mod.ts";
 import {
   type ContainerId,
   type ImageId,
@@ -104,6 +104,15 @@ export type LiveContainer = ContainerRecord & {
 
 export function isLive(record: ContainerRecord): record is LiveContainer {
   return record.state.kind === "created" || record.state.kind === "running";
+}
+
+/** @throws {FailedPreconditionError} it is not running; says in which state it is */
+export function requireRunning(record: ContainerRecord, purpose: string): LiveContainer {
+  if (record.state.kind === "running") return record as LiveContainer;
+  throw new FailedPreconditionError(
+    `Container ${record.id} is ${record.state.kind}: cannot ${purpose}`,
+    { id: record.id, field: "container_id", remedy: "only a running container can do this" },
+  );
 }
 
 export function criContainerState(record: ContainerRecord): CriState {

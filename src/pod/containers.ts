@@ -15,7 +15,6 @@ import {
   type Clock,
   containerCgroup,
   type ContainerId,
-  type JsonObject,
   newContainerId,
   type SandboxId,
 } from "../model/mod.ts";
@@ -35,12 +34,14 @@ import {
   containerKey,
   type ContainerRecord,
   type LiveContainer,
+  requireRunning,
 } from "./container.ts";
 import {
   containerCreatePlan,
   type ContainerCreateRooms,
   type ContainerCreation,
 } from "./container_create.ts";
+import { processOf, specOf } from "./container_spec.ts";
 import { containerStatus } from "./container_status.ts";
 import { newLimits } from "./container_limits.ts";
 import type { ContainerStopper } from "./container_stop.ts";
@@ -147,7 +148,7 @@ export class Containers implements ContainerService {
     const record = this.#options.registry.requireContainer(idOrPrefix);
     return containerStatus(record, {
       verbose,
-      spec: verbose ? this.#specOf(record) : undefined,
+      spec: verbose ? specOf(record) : undefined,
       timings: this.#timings.get(record.id) ?? [],
     });
   }
@@ -168,18 +169,10 @@ export class Containers implements ContainerService {
   ): Promise<ExecResult> {
     const { registry, runtime, execOutputLimitBytes } = this.#options;
     const record = requireRunning(registry.requireContainer(idOrPrefix), "run a command in it");
-    const spec = this.#specOf(record);
-    const process = spec?.["process"];
-    if (process === undefined) {
-      throw new InternalError(`The bundle of container ${record.id} has no process`, {
-        id: record.id,
-        path: record.place.bundle,
-      });
-    }
     return await runtime.execSync({
       place: record.place,
       args,
-      process: process as JsonObject,
+      process: processOf(record),
       timeoutMs,
       outputLimitBytes: execOutputLimitBytes,
     });
@@ -398,10 +391,6 @@ export class Containers implements ContainerService {
     };
   }
 
-  #specOf(record: ContainerRecord): JsonObject | undefined {
-    return readSpec(`${record.place.bundle}/config.json`);
-  }
-
   /** What CRI-O does: a container whose start failed is taken away, the caller has the reason. */
   async #removeFailed(id: ContainerId, error: unknown): Promise<void> {
     const { log } = this.#options;
@@ -494,14 +483,6 @@ function requireReady(sandbox: SandboxRecord): SandboxRecord {
   });
 }
 
-function requireRunning(record: ContainerRecord, purpose: string): LiveContainer {
-  if (record.state.kind === "running") return record as LiveContainer;
-  throw new FailedPreconditionError(
-    `Container ${record.id} is ${record.state.kind}: cannot ${purpose}`,
-    { id: record.id, field: "container_id", remedy: "only a running container can do this" },
-  );
-}
-
 /** Waits for all and throws one error that holds every failure. */
 async function allOf(work: readonly Promise<void>[], message: string): Promise<void> {
   const failures = (await Promise.allSettled(work)).flatMap((result) =>
@@ -509,13 +490,4 @@ async function allOf(work: readonly Promise<void>[], message: string): Promise<v
   );
   if (failures.length === 1) throw failures[0];
   if (failures.length > 1) throw new AggregateError(failures, message);
-}
-
-function readSpec(path: string): JsonObject | undefined {
-  try {
-    return JSON.parse(Deno.readTextFileSync(path)) as JsonObject;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
 }

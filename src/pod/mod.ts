@@ -40,4 +40,5 @@ export type {
   RunSandboxRequest,
   SandboxService,
 } from "./service.ts";
+export { ProcessSessions } from "./process_sessions.ts";
 export type { ClientStreams, ExecSession, StreamService } from "./streams.ts";

@@ -3,7 +3,14 @@
  *
  * @module
  */
-import type { ContainerId, JsonObject, SandboxId } from "../model/mod.ts";
+import type {
+  ByteSink,
+  ByteSource,
+  ContainerId,
+  JsonObject,
+  SandboxId,
+  TerminalSize,
+} from "../model/mod.ts";
 import type { ResourceUpdate } from "../oci/mod.ts";
 import type { Intent } from "../state/steps.ts";
 import type { ProcessIdentity } from "../sys/watching.ts";
@@ -77,6 +84,36 @@ export interface ExecResult {
   readonly exitCode: number;
   readonly stdout: Uint8Array;
   readonly stderr: Uint8Array;
+}
+
+/** A client's ends of a process's streams; what it did not ask for is undefined. */
+export interface ProcessStreams {
+  readonly stdin: ByteSource | undefined;
+  readonly stdout: ByteSink | undefined;
+  readonly stderr: ByteSink | undefined;
+  readonly resizes: AsyncIterable<TerminalSize> | undefined;
+  /** Aborted when the client is gone; the reason is an Error. */
+  readonly signal: AbortSignal;
+}
+
+export interface ExecStreamRequest {
+  readonly place: ContainerPlace;
+  readonly args: readonly string[];
+  /** As {@link ExecRequest.process}. */
+  readonly process: JsonObject;
+  readonly terminal: boolean;
+  /** For the runtime to start the command; the command itself may run for ever. */
+  readonly startTimeoutMs: number;
+  readonly streams: ProcessStreams;
+}
+
+export interface AttachRequest {
+  readonly place: ContainerPlace;
+  /** As the container was created. */
+  readonly terminal: boolean;
+  readonly stdin: boolean;
+  readonly stdinOnce: boolean;
+  readonly streams: ProcessStreams;
 }
 
 /** A handler as Status shows it. */
@@ -164,6 +201,23 @@ export interface ContainerRuntime {
   update(place: ContainerPlace, resources: ResourceUpdate, signal: AbortSignal): Promise<void>;
   /** @throws {DeadlineExceededError} after `timeoutMs`; no process of the exec is left then */
   execSync(request: ExecRequest): Promise<ExecResult>;
+  /**
+   * Runs a command with its streams to its end. When the client goes away the command, and everything
+   * that it started, is killed.
+   *
+   * @returns the exit code, 0 to 255; 128 and the signal's number for one that a signal ended
+   * @throws {FailedPreconditionError} it could not be started: the runtime's own words
+   * @throws the reason of the client's signal
+   */
+  exec(request: ExecStreamRequest): Promise<number>;
+  /**
+   * Joins a client to a live container's own streams. Resolves when the container has ended and its
+   * output has been written, or the client has gone.
+   *
+   * @throws {ResourceExhaustedError} the client reads too slowly
+   * @throws {FailedPreconditionError} the container's monitor is gone
+   */
+  attach(request: AttachRequest): Promise<void>;
   /** For recovery: ends what execs of an earlier life of this process left running in a container. */
   sweepExecs(place: ContainerPlace): Promise<void>;
   /** Makes the monitor write to the file now at the log path; does nothing if it already does. */

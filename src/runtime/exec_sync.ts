@@ -8,37 +8,28 @@
  *
  * @module
  */
-import {
-  DeadlineExceededError,
-  FailedPreconditionError,
-  InternalError,
-  isErrno,
-  NotFoundError,
-  type SauropodError,
-} from "../errors/mod.ts";
-import { adoptStream, SIGKILL } from "../sys/mod.ts";
+import { DeadlineExceededError, InternalError } from "../errors/mod.ts";
+import { adoptStream } from "../sys/mod.ts";
 import type { Cgroups } from "../sys/cgroup.ts";
 import type { SpawnedProcess } from "../sys/process_runner.ts";
 import { execArguments, monitorEnvironment } from "./conmon_arguments.ts";
 import { type MonitorPorts, pipe, sendStart } from "./conmon.ts";
 import type { ContainerPlace, ExecRequest, ExecResult } from "./containers_runtime.ts";
 import { ExecOutput } from "./exec_output.ts";
-import type { RuntimeHandler, RuntimeOptions } from "./handlers.ts";
 import {
-  meansGone,
-  type MonitorReport,
-  parseMonitorReport,
-  REPORT_LIMIT_BYTES,
-  runtimeErrorText,
-} from "./monitor_report.ts";
+  endExec,
+  execCgroup,
+  type ExecFiles,
+  execFiles,
+  makeExecCgroup,
+  newExecName,
+  processDocument,
+  startRefused,
+} from "./exec_place.ts";
+import type { RuntimeHandler, RuntimeOptions } from "./handlers.ts";
+import { type MonitorReport, parseMonitorReport, REPORT_LIMIT_BYTES } from "./monitor_report.ts";
 import { deadline, readLine } from "./pipe_reading.ts";
 
-export const EXEC_CGROUP_PREFIX = "sauropod-exec-";
-
-/** Killed processes that do not vanish in this time are in an uninterruptible wait. */
-const KILL_TIMEOUT_MS = 5_000;
-/** How long a monitor may take to reap a killed command and end. */
-const MONITOR_TIMEOUT_MS = 1_000;
 /** The monitor closes the output right after its report; this only guards against one that hangs. */
 const DRAIN_TIMEOUT_MS = 2_000;
 /** Longest timer; an exec without a time-out has it. */
@@ -60,18 +51,22 @@ export interface ExecContext {
 /** See {@link import("./containers_runtime.ts").ContainerRuntime.execSync}. */
 export async function execSync(request: ExecRequest, context: ExecContext): Promise<ExecResult> {
   const { place } = request;
-  const name = `${EXEC_CGROUP_PREFIX}${crypto.getRandomValues(new Uint8Array(8)).toHex()}`;
+  const name = newExecName();
   const { cgroups } = context.ports;
   using files = execFiles(context.options.execDir, name);
-  const subCgroup = makeCgroup(cgroups, place, name);
+  const subCgroup = makeExecCgroup(cgroups, place, name);
   let running: RunningExec | undefined;
   try {
-    Deno.writeTextFileSync(files.process, processDocument(request), { mode: 0o600 });
+    Deno.writeTextFileSync(
+      files.process,
+      processDocument(request.process, { args: request.args, terminal: false }),
+      { mode: 0o600 },
+    );
     running = startExec({ request, context, files, subCgroup });
     const report = await finished(running, request);
     // What it left running goes on in the container's own group.
-    cgroups.dissolve(`${place.cgroupPath}/${name}`);
-    if (report.value < 0) throw refusal(place, report);
+    cgroups.dissolve(execCgroup(place, name));
+    if (report.value < 0) throw startRefused(place, report.message);
     return { exitCode: report.value, ...running.output.result() };
   } catch (error) {
     await abandon(running, { place, name, context, error });
@@ -79,62 +74,6 @@ export async function execSync(request: ExecRequest, context: ExecContext): Prom
   } finally {
     running?.[Symbol.dispose]();
   }
-}
-
-/** Ends what execs of an earlier life of this process left running in a container. */
-export async function sweepExecs(place: ContainerPlace, cgroups: Cgroups): Promise<void> {
-  for (const name of cgroups.children(place.cgroupPath)) {
-    if (!name.startsWith(EXEC_CGROUP_PREFIX)) continue;
-    await cgroups.destroy(`${place.cgroupPath}/${name}`, KILL_TIMEOUT_MS);
-  }
-}
-
-/**
- * Makes a cgroup below a container's for one exec.
- *
- * @returns the name by which the runtime joins it, or undefined if the node has no freezer
- */
-function makeCgroup(
-  cgroups: Cgroups,
-  place: ContainerPlace,
-  name: string,
-): string | undefined {
-  try {
-    if (!cgroups.createKillable(`${place.cgroupPath}/${name}`)) return undefined;
-    // On v1 the controller is named, or the runtime wants the directory under every one of them.
-    return cgroups.version === 2 ? name : `freezer:${name}`;
-  } catch (cause) {
-    if (!(cause instanceof Deno.errors.NotFound)) throw cause;
-    throw new NotFoundError(`Container ${place.id} has no cgroup, so it is not running`, {
-      id: place.id,
-      cause,
-    });
-  }
-}
-
-function processDocument({ process, args }: ExecRequest): string {
-  return JSON.stringify({ ...process, args, terminal: false });
-}
-
-interface ExecFiles extends Disposable {
-  readonly process: string;
-  readonly pid: string;
-}
-
-function execFiles(directory: string, name: string): ExecFiles {
-  const files = { process: `${directory}/${name}.json`, pid: `${directory}/${name}.pid` };
-  return {
-    ...files,
-    [Symbol.dispose]: () => {
-      for (const path of Object.values(files)) {
-        try {
-          Deno.removeSync(path);
-        } catch (error) {
-          if (!(error instanceof Deno.errors.NotFound)) throw error; // it had not been made yet
-        }
-      }
-    },
-  };
 }
 
 interface RunningExec extends Disposable {
@@ -252,42 +191,12 @@ async function abandon(
     readonly error: unknown;
   },
 ): Promise<void> {
-  const endCgroup = () => ports.cgroups.destroy(`${place.cgroupPath}/${name}`, KILL_TIMEOUT_MS);
   try {
-    await endCgroup();
-    if (running !== undefined) await endMonitor(running.monitor, ports);
-    await endCgroup();
+    await endExec(execCgroup(place, name), running?.monitor, ports);
   } catch (cause) {
     throw new DeadlineExceededError(
       `A command in container ${place.id} was given up, but processes of it are left`,
       { id: place.id, stage: "exec", cause: new AggregateError([error, cause]) },
     );
   }
-}
-
-async function endMonitor(monitor: SpawnedProcess, { kernel }: ExecPorts): Promise<void> {
-  const { promise: late, resolve } = Promise.withResolvers<true>();
-  const timer = setTimeout(resolve, MONITOR_TIMEOUT_MS, true);
-  try {
-    if (await Promise.race([monitor.ended, late]) !== true) return;
-    // The runtime dies with it by its parent-death signal.
-    kernel.kill(monitor.pid, SIGKILL);
-    await monitor.ended;
-  } catch (error) {
-    if (!isErrno(error, "ESRCH")) throw error; // it ended just then
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-function refusal({ id }: ContainerPlace, { message }: MonitorReport): SauropodError {
-  const text = runtimeErrorText(message);
-  const details = { id, stage: "exec" };
-  if (meansGone(text) || /cannot exec in a (?:stopped|paused) container/.test(text)) {
-    return new FailedPreconditionError(`Container ${id} is not running: ${text}`, details);
-  }
-  return new FailedPreconditionError(
-    `The command could not be started in container ${id}: ${text || "the runtime gave no reason"}`,
-    details,
-  );
 }

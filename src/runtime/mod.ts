@@ -4,6 +4,7 @@
  * @module
  */
 export type {
+  AttachRequest,
   ContainerExit,
   ContainerPlace,
   ContainerRuntime,
@@ -11,7 +12,9 @@ export type {
   CreateOptions,
   ExecRequest,
   ExecResult,
+  ExecStreamRequest,
   PidHolderPlace,
+  ProcessStreams,
   RuntimeHandlerInfo,
 } from "./containers_runtime.ts";
 export { type ContainerLimits, type LimitsAsked, NO_LIMIT } from "./cgroup_limits.ts";

@@ -9,7 +9,8 @@ import type { Intent } from "../state/steps.ts";
 import type { ResourceType } from "../state/journal.ts";
 import type { Cgroups } from "../sys/cgroup.ts";
 import type { Kernel } from "../sys/kernel.ts";
-import type { ProcessRunner } from "../sys/process_runner.ts";
+import type { OrphanKeeper, ProcessRunner } from "../sys/process_runner.ts";
+import { PipeWriters } from "../sys/pipe_writers.ts";
 import type { SystemdUnits } from "../sys/systemd.ts";
 import type {
   FileWatcher,
@@ -36,6 +37,7 @@ import {
   runtimeContainerType,
 } from "./container_removal.ts";
 import type {
+  AttachRequest,
   ContainerExit,
   ContainerPlace,
   ContainerRuntime,
@@ -43,10 +45,14 @@ import type {
   CreateOptions,
   ExecRequest,
   ExecResult,
+  ExecStreamRequest,
   PidHolderPlace,
   RuntimeHandlerInfo,
 } from "./containers_runtime.ts";
-import { execSync, sweepExecs } from "./exec_sync.ts";
+import { Attachments } from "./attach.ts";
+import { sweepExecs } from "./exec_place.ts";
+import { execStream } from "./exec_stream.ts";
+import { execSync } from "./exec_sync.ts";
 import { ExitWatcher } from "./exit_watcher.ts";
 import {
   findHandlers,
@@ -68,6 +74,7 @@ export interface RuntimePorts {
   readonly kernel: Kernel;
   readonly cgroups: Cgroups;
   readonly runner: ProcessRunner;
+  readonly orphans: OrphanKeeper;
   readonly files: FileWatcher;
   readonly processes: ProcessTable;
   readonly processWatcher: ProcessWatcher;
@@ -94,6 +101,8 @@ export class OciRuntime implements ContainerRuntime, Disposable {
   readonly #retired = new Map<string, RuntimeHandler>();
   readonly #command: RuntimeCommand;
   readonly #exits: ExitWatcher;
+  readonly #attachments: Attachments;
+  readonly #writers: PipeWriters;
   /** Reopens under way: two at once would each replace the log of the other. */
   readonly #reopening = new Map<ContainerId, Promise<void>>();
 
@@ -122,6 +131,8 @@ export class OciRuntime implements ContainerRuntime, Disposable {
     this.#ports = ports;
     this.#found = found;
     this.#command = new RuntimeCommand(ports.runner, { ...options.environment });
+    this.#writers = new PipeWriters(ports.kernel);
+    this.#attachments = new Attachments(ports.kernel);
     this.#exits = new ExitWatcher({
       exitsDir: options.exitsDir,
       kernel: ports.kernel,
@@ -292,6 +303,19 @@ export class OciRuntime implements ContainerRuntime, Disposable {
     });
   }
 
+  exec(request: ExecStreamRequest): Promise<number> {
+    return execStream(request, {
+      handler: this.#handlerOf(request.place),
+      options: this.#options,
+      ports: this.#ports,
+      writers: this.#writers,
+    });
+  }
+
+  attach(request: AttachRequest): Promise<void> {
+    return this.#attachments.attach(request);
+  }
+
   sweepExecs(place: ContainerPlace): Promise<void> {
     return sweepExecs(place, this.#ports.cgroups);
   }
@@ -306,6 +330,8 @@ export class OciRuntime implements ContainerRuntime, Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#attachments[Symbol.dispose]();
+    this.#writers[Symbol.dispose]();
     this.#exits[Symbol.dispose]();
   }
 

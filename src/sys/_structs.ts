@@ -177,3 +177,40 @@ export function decodeEpollEvents(bytes: Uint8Array, count: number): EpollEvent[
     data: v.getBigUint64(index * EPOLL_EVENT_SIZE + EPOLL_DATA_OFFSET, true),
   }));
 }
+
+const SOL_SOCKET = 1;
+const SCM_RIGHTS = 1;
+/** `CMSG_LEN` of one descriptor. */
+const ONE_DESCRIPTOR_LENGTH = 20n;
+/** What a sender writes beside the descriptor: a path. */
+const DATA_BYTES = 4096;
+
+/** `msghdr` for `recvmsg(2)`, with room for data and for one descriptor; the kernel closes further ones. */
+export class DescriptorMessage {
+  readonly header: Uint8Array<ArrayBuffer> = new Uint8Array(56);
+  readonly #data = new Uint8Array(DATA_BYTES);
+  readonly #vector = new BigUint64Array([addressOf(this.#data), BigInt(DATA_BYTES)]);
+  readonly #control = new Uint8Array(24);
+
+  constructor() {
+    const v = view(this.header);
+    v.setBigUint64(16, addressOf(this.#vector), true);
+    v.setBigUint64(24, 1n, true);
+    v.setBigUint64(32, addressOf(this.#control), true);
+    v.setBigUint64(40, BigInt(this.#control.length), true);
+  }
+
+  /** Number of the descriptor that came, after the call. */
+  descriptor(): number | undefined {
+    const length = view(this.header).getBigUint64(40, true);
+    const v = view(this.#control);
+    const there = length >= ONE_DESCRIPTOR_LENGTH &&
+      v.getBigUint64(0, true) === ONE_DESCRIPTOR_LENGTH &&
+      v.getInt32(8, true) === SOL_SOCKET && v.getInt32(12, true) === SCM_RIGHTS;
+    return there ? v.getInt32(16, true) : undefined;
+  }
+}
+
+function addressOf(bytes: Uint8Array<ArrayBuffer> | BigUint64Array<ArrayBuffer>): bigint {
+  return Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes));
+}

@@ -9,6 +9,8 @@
  * @module
  */
 
+import type { TerminalSize } from "../model/mod.ts";
+
 /** A file descriptor owned by whoever holds this value; disposing closes it, twice is harmless. */
 export interface Fd extends Disposable {
   readonly number: number;
@@ -167,9 +169,22 @@ export interface Kernel {
   connectUnix(fd: number, path: string): void;
   /** Connects a TCP socket to an IP address; returns while a non-blocking one is still connecting. */
   connectTcp(fd: number, address: string, port: number): void;
+  /** Binds a unix socket to a path of at most 107 bytes. */
+  bindUnix(fd: number, path: string): void;
+  listen(fd: number, backlog: number): void;
+  /** The next connection that waits. */
+  accept(fd: number): Fd;
+  /** The descriptor that comes with the next message of a unix socket (`SCM_RIGHTS`), if one does. */
+  receiveDescriptor(fd: number): Fd | undefined;
   peerCredentials(fd: number): PeerCredentials;
   setCloexec(fd: number, on: boolean): void;
   setNonblocking(fd: number, on: boolean): void;
+  /** How much a pipe, terminal or socket holds that nobody has read (`FIONREAD`). */
+  unreadBytes(fd: number): number;
+  /** Sets how much a pipe holds before its writer waits (`F_SETPIPE_SZ`); returns what it became. */
+  setPipeCapacity(fd: number, bytes: number): number;
+  /** Of the terminal whose master or slave side this is (`TIOCSWINSZ`); its programs get SIGWINCH. */
+  setTerminalSize(fd: number, size: TerminalSize): void;
   inotifyInit(): Fd;
   inotifyAddWatch(fd: number, path: string, mask: number): number;
   inotifyRemoveWatch(fd: number, watch: number): void;

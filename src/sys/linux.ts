@@ -9,6 +9,7 @@ import {
   ResourceExhaustedError,
   shown,
 } from "../errors/mod.ts";
+import type { TerminalSize } from "../model/mod.ts";
 import { cPath, decodePath, encodePath } from "./bytes_path.ts";
 import { AT_FDCWD, LOCK_NB, O_CLOEXEC, O_DIRECTORY, O_PATH } from "./constants.ts";
 import type {
@@ -27,6 +28,7 @@ import {
   decodeEpollEvents,
   decodeStatfs,
   decodeStatx,
+  DescriptorMessage,
   encodeDevice,
   encodeEpollEvent,
   encodeOpenHow,
@@ -56,6 +58,11 @@ const IFF_UP = 1;
 const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
 const SUN_PATH_MAX = 107;
+const MSG_DONTWAIT = 0x40;
+const MSG_CMSG_CLOEXEC = 0x40000000;
+const F_SETPIPE_SZ = 1031;
+const FIONREAD = 0x541bn;
+const TIOCSWINSZ = 0x5414n;
 
 /** Type of the buffers that the interface of foreign functions takes. */
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -530,10 +537,36 @@ class LinuxKernel implements Kernel {
       this.connectUnix(fd, short);
       return;
     }
-    const address = new Uint8Array(2 + SUN_PATH_MAX + 1);
-    new DataView(address.buffer).setUint16(0, 1, true);
-    address.set(cPath(path), 2);
+    const address = unixAddress(path);
     this.#check("connect", () => shown(path), (c) => c.connect(fd, address, address.length));
+  }
+
+  bindUnix(fd: number, path: string): void {
+    const address = unixAddress(path);
+    this.#check("bind", () => shown(path), (c) => c.bind(fd, address, address.length));
+  }
+
+  listen(fd: number, backlog: number): void {
+    this.#check("listen", () => descriptor(fd), (c) => c.listen(fd, backlog));
+  }
+
+  accept(fd: number): Fd {
+    return this.#fd(
+      "accept4",
+      () => descriptor(fd),
+      (c) => c.accept4(fd, null, null, SOCK_CLOEXEC),
+    );
+  }
+
+  receiveDescriptor(fd: number): Fd | undefined {
+    const message = new DescriptorMessage();
+    this.#check(
+      "recvmsg",
+      () => descriptor(fd),
+      (c) => c.recvmsg(fd, message.header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT),
+    );
+    const received = message.descriptor();
+    return received === undefined ? undefined : this.#own(received);
   }
 
   connectTcp(fd: number, address: string, port: number): void {
@@ -567,6 +600,26 @@ class LinuxKernel implements Kernel {
 
   setNonblocking(fd: number, on: boolean): void {
     this.#setFlag(fd, { get: 3, set: 4, bit: O_NONBLOCK, on });
+  }
+
+  unreadBytes(fd: number): number {
+    const out = new Int32Array(1);
+    const bytes = new Uint8Array(out.buffer);
+    this.#check("ioctl", () => descriptor(fd), (c) => c.ioctl(fd, FIONREAD, bytes));
+    return out[0] ?? 0;
+  }
+
+  setPipeCapacity(fd: number, bytes: number): number {
+    return this.#check(
+      "fcntl",
+      () => descriptor(fd),
+      (c) => c.fcntl(fd, F_SETPIPE_SZ, BigInt(bytes)),
+    );
+  }
+
+  setTerminalSize(fd: number, { columns, rows }: TerminalSize): void {
+    const size = new Uint8Array(new Uint16Array([rows, columns, 0, 0]).buffer);
+    this.#check("ioctl", () => descriptor(fd), (c) => c.ioctl(fd, TIOCSWINSZ, size));
   }
 
   #setFlag(fd: number, flag: { get: number; set: number; bit: number; on: boolean }): void {
@@ -638,6 +691,18 @@ class LinuxKernel implements Kernel {
   #own(number: number | undefined): Fd {
     return new LinuxFd(this.#libc, number ?? -1);
   }
+}
+
+/** `sockaddr_un` of a path. @throws {InvalidArgumentError} it is too long */
+function unixAddress(path: string): Bytes {
+  const name = cPath(path);
+  if (name.length > SUN_PATH_MAX + 1) {
+    throw new InvalidArgumentError(`Socket name ${shown(path)} is too long`, { path });
+  }
+  const address = new Uint8Array(2 + SUN_PATH_MAX + 1);
+  new DataView(address.buffer).setUint16(0, 1, true);
+  address.set(name, 2);
+  return address;
 }
 
 function descriptor(fd: number): string {

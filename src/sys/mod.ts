@@ -52,12 +52,16 @@ export { sysctlPath, Sysctls } from "./sysctl.ts";
 export type {
   Command,
   CommandResult,
+  ExpectedOrphan,
+  OrphanKeeper,
+  ProcessEnding,
   ProcessRunner,
   SpawnCommand,
   SpawnedProcess,
 } from "./process_runner.ts";
 export { NodeProcessRunner } from "./child_process.ts";
 export { PosixSpawner } from "./posix_spawn.ts";
+export { ConsoleSocket } from "./console_socket.ts";
 export { parseProcessStat, type ProcessStat, ProcTable } from "./process_table.ts";
 export { PidfdWatcher, type PidfdWatcherOptions } from "./process_watcher.ts";
 export { closeDebuggerPort } from "./debugger_port.ts";
@@ -80,6 +84,7 @@ export type {
 export { InotifyWatcher } from "./file_watcher.ts";
 export { adoptStream, adoptTcp, descriptorOf } from "./adopted.ts";
 export { type TcpAddress, TcpConnections, type TcpConnector } from "./tcp_connections.ts";
+export { type PipeWriter, PipeWriters } from "./pipe_writers.ts";
 export { peerOf } from "./peer.ts";
 
 // Files

@@ -13,7 +13,9 @@ import { adoptStream } from "./adopted.ts";
 import type { ProgramStarter, StartedProgram, StartRequest } from "./child_process.ts";
 import { errnoName } from "./errno.ts";
 import { type EventPoll, openEventPoll } from "./_event_poll.ts";
+import { PR_SET_CHILD_SUBREAPER } from "./constants.ts";
 import type { Fd, Kernel } from "./kernel.ts";
+import type { ExpectedOrphan, OrphanKeeper, ProcessEnding } from "./process_runner.ts";
 import { signalName } from "./signals.ts";
 
 const SYMBOLS = {
@@ -39,6 +41,7 @@ const SYMBOLS = {
   posix_spawnattr_setflags: { parameters: ["buffer", "i16"], result: "i32" },
   posix_spawnattr_setsigdefault: { parameters: ["buffer", "buffer"], result: "i32" },
   posix_spawnattr_setsigmask: { parameters: ["buffer", "buffer"], result: "i32" },
+  waitid: { parameters: ["i32", "i32", "buffer", "i32"], result: "i32" },
   waitpid: { parameters: ["i32", "buffer", "i32"], result: "i32" },
   fcntl: { parameters: ["i32", "i32", "i64"], result: "i32" },
   close: { parameters: ["i32"], result: "i32" },
@@ -55,6 +58,12 @@ const SETSID = 0x80;
 const O_RDWR = 2;
 const F_DUPFD_CLOEXEC = 1030;
 const WNOHANG = 1;
+const WEXITED = 4;
+const WNOWAIT = 0x0100_0000;
+const P_ALL = 0;
+const P_PID = 1;
+const SIGINFO_BYTES = 128;
+const SIGINFO_PID = 16;
 
 interface Child {
   readonly pid: number;
@@ -62,14 +71,18 @@ interface Child {
   readonly ended: PromiseWithResolvers<Ending>;
 }
 
-type Ending = Awaited<StartedProgram["ended"]>;
+type Ending = ProcessEnding;
 
-export class PosixSpawner implements ProgramStarter, Disposable {
+export class PosixSpawner implements ProgramStarter, OrphanKeeper, Disposable {
   readonly #kernel: Kernel;
   readonly #libc = Deno.dlopen("libc.so.6", SYMBOLS);
   readonly #children = new Map<bigint, Child>();
   readonly #poll: EventPoll;
   #lastKey = 0n;
+  #expecting = 0;
+  /** Orphans that ended before anybody asked for them, while some are expected. */
+  readonly #endedOrphans = new Map<number, Ending>();
+  #stopReaping: (() => void) | undefined;
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
@@ -107,7 +120,34 @@ export class PosixSpawner implements ProgramStarter, Disposable {
     };
   }
 
+  /**
+   * Makes this process the parent of what programs leave behind when they end, and reaps it. For a
+   * process that starts all its programs here: it would take the end of others' children away.
+   */
+  reapOrphans(): void {
+    if (this.#stopReaping !== undefined) return;
+    this.#becomeSubreaper();
+    const reap = () => this.#reapAll();
+    Deno.addSignalListener("SIGCHLD", reap);
+    this.#stopReaping = () => Deno.removeSignalListener("SIGCHLD", reap);
+  }
+
+  expectOrphan(): ExpectedOrphan {
+    this.#becomeSubreaper();
+    this.#expecting++;
+    let done = false;
+    return {
+      adopt: (pid) => this.#adopt(pid),
+      [Symbol.dispose]: () => {
+        if (done) return;
+        done = true;
+        if (--this.#expecting === 0) this.#endedOrphans.clear();
+      },
+    };
+  }
+
   [Symbol.dispose](): void {
+    this.#stopReaping?.();
     for (const { pidfd } of this.#children.values()) pidfd.close();
     this.#children.clear();
     this.#poll[Symbol.dispose]();
@@ -182,6 +222,44 @@ export class PosixSpawner implements ProgramStarter, Disposable {
     });
     const owned = copies.move();
     return { numbers, [Symbol.dispose]: () => owned.dispose() };
+  }
+
+  #becomeSubreaper(): void {
+    this.#kernel.prctl(PR_SET_CHILD_SUBREAPER, 1n);
+  }
+
+  #adopt(pid: number): Promise<Ending> {
+    // First the living: an earlier orphan may have had the same number.
+    if (this.#isChild(pid)) return this.#watch(pid);
+    const ending = this.#endedOrphans.get(pid);
+    if (ending !== undefined) return Promise.resolve(ending);
+    throw new InternalError(`Process ${pid} did not come to this one when its parent ended`);
+  }
+
+  /** True for a child that has ended, too, until it is reaped. */
+  #isChild(pid: number): boolean {
+    const flags = WEXITED | WNOHANG | WNOWAIT;
+    return this.#libc.symbols.waitid(P_PID, pid, new Uint8Array(SIGINFO_BYTES), flags) === 0;
+  }
+
+  /** Reaps every child that has ended: those started here, and those that came from elsewhere. */
+  #reapAll(): void {
+    const info = new Uint8Array(SIGINFO_BYTES);
+    const flags = WEXITED | WNOHANG | WNOWAIT;
+    for (;;) {
+      info.fill(0);
+      if (this.#libc.symbols.waitid(P_ALL, 0, info, flags) !== 0) return; // there are no children
+      const pid = new DataView(info.buffer).getInt32(SIGINFO_PID, true);
+      if (pid === 0) return;
+      const own = [...this.#children].find(([, child]) => child.pid === pid);
+      if (own !== undefined) {
+        this.#reap(own[0]);
+        continue;
+      }
+      const status = new Int32Array(1);
+      this.#libc.symbols.waitpid(pid, new Uint8Array(status.buffer), WNOHANG);
+      if (this.#expecting > 0) this.#endedOrphans.set(pid, endingOf(status[0] ?? 0));
+    }
   }
 
   /** Until it is reaped a child's pid is nobody else's. */

@@ -51,7 +51,29 @@ export interface SpawnCommand {
 export interface SpawnedProcess {
   readonly pid: number;
   /** Resolves when the child has ended and was reaped. Never rejects. */
-  readonly ended: Promise<{ readonly exitCode: number | null; readonly endedBy: string | null }>;
+  readonly ended: Promise<ProcessEnding>;
+}
+
+/** Exactly one of the two is not null. */
+export interface ProcessEnding {
+  readonly exitCode: number | null;
+  /** Name of the signal, such as `SIGKILL`. */
+  readonly endedBy: string | null;
+}
+
+/** Waits for processes that a program of ours leaves behind when it ends, as its children would be. */
+export interface OrphanKeeper {
+  /** To be called before the program is started; disposed when its orphan was adopted or will not come. */
+  expectOrphan(): ExpectedOrphan;
+}
+
+export interface ExpectedOrphan extends Disposable {
+  /**
+   * To be called once the program has ended; resolves when the orphan has, which may have been before.
+   *
+   * @throws {InternalError} that process is not a child of this one
+   */
+  adopt(pid: number): Promise<ProcessEnding>;
 }
 
 export interface ProcessRunner {

@@ -22,6 +22,7 @@ const MAKES_FD: ReadonlySet<string> = new Set(
     "openat2",
     "socket",
     "own",
+    "accept",
     "pidfdOpen",
     "inotifyInit",
     "epollCreate",

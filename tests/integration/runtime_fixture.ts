@@ -11,6 +11,7 @@ import {
   type CreatedContainer,
   OciRuntime,
   type RuntimeOptions,
+  type RuntimePorts,
 } from "../../src/runtime/mod.ts";
 import {
   Cgroups,
@@ -20,6 +21,7 @@ import {
   type Kernel,
   NodeProcessRunner,
   PidfdWatcher,
+  PosixSpawner,
   PrivateSystemd,
   type ProcessTable,
   ProcTable,
@@ -60,6 +62,8 @@ export class RuntimeFixture implements AsyncDisposable {
     readonly options: RuntimeOptions,
     readonly cgroupParent: string,
     private readonly own: DisposableStack,
+    /** Another runtime over the same containers, as the next life of the server has. */
+    readonly reopen: () => Promise<OciRuntime>,
   ) {}
 
   static async open(overrides: Partial<RuntimeOptions> = {}): Promise<RuntimeFixture> {
@@ -90,17 +94,19 @@ export class RuntimeFixture implements AsyncDisposable {
       environment: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
       ...overrides,
     };
-    const opened = OciRuntime.open(options, {
+    const ports: RuntimePorts = {
       kernel,
       cgroups: new Cgroups({ kernel, layout: detectNodeFacts().cgroups }),
       runner: new NodeProcessRunner(),
+      orphans: own.use(new PosixSpawner(kernel)),
       files: own.use(new InotifyWatcher(kernel)),
       processes,
       processWatcher: own.use(new PidfdWatcher({ kernel, processes })),
       units: new PrivateSystemd(),
       clock: new SystemClock(),
       log: silentLogger,
-    });
+    };
+    const opened = OciRuntime.open(options, ports);
     const runtime = own.use(
       await opened.catch(async (error: unknown) => {
         own.dispose();
@@ -109,7 +115,8 @@ export class RuntimeFixture implements AsyncDisposable {
       }),
     );
     const cgroupParent = `/sauropod-test-${crypto.getRandomValues(new Uint8Array(4)).toHex()}`;
-    return new RuntimeFixture(root, kernel, processes, runtime, options, cgroupParent, own);
+    const reopen = () => OciRuntime.open(options, ports);
+    return new RuntimeFixture(root, kernel, processes, runtime, options, cgroupParent, own, reopen);
   }
 
   /** A place for a container, with its bundle written. */

@@ -218,6 +218,22 @@ Deno.test("What a handler throws reaches the client with stage, field and remedy
   });
 });
 
+Deno.test("An error whose text holds half a character reaches the client, and the server goes on", async () => {
+  await using started = await startTestServer({
+    sandboxes: {
+      stop: () => {
+        throw new UnavailableError("The plugin says \ud83e");
+      },
+    },
+  });
+  using client = new TestClient(started.path);
+  await assert.rejects(client.call("stopPodSandbox", { podSandboxId: "a" }), {
+    code: status.UNAVAILABLE,
+    details: "The plugin says \ufffd",
+  });
+  await client.call("version", {});
+});
+
 Deno.test("What a kubelet asks for again and again is told once if it is not built, and else not at all", async () => {
   const lines: string[] = [];
   const log = createLogger({

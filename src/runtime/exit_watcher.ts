@@ -170,7 +170,10 @@ export class ExitWatcher implements Disposable {
    */
   #oomKilled({ bundle, cgroupPath }: ContainerPlace): boolean {
     const kills = this.#options.oomKills(cgroupPath);
-    if (kills !== undefined) return kills > 0;
+    if (kills !== undefined) {
+      this.#oomWitness.told(cgroupPath, kills);
+      return kills > 0;
+    }
     const { oom } = monitorFiles(bundle);
     // Asked in any case: what was told of this container is not told of the next one again.
     const untold = this.#oomWitness.untold(cgroupPath);

@@ -17,6 +17,8 @@ interface Parent {
   watchers: number;
   /** Kills in groups below it that are gone, as far as they have been told. */
   told: number;
+  /** Kills that groups told of themselves before they went, by name. */
+  readonly toldBefore: Map<string, number>;
 }
 
 export class OomWitness {
@@ -30,7 +32,8 @@ export class OomWitness {
   /** What happens in the group from now on is told apart from what happened before. */
   watch(path: string): Disposable {
     const above = parentOf(path);
-    const parent = this.#parents.get(above) ?? { watchers: 0, told: this.#gone(above) };
+    const parent = this.#parents.get(above) ??
+      { watchers: 0, told: this.#goneKills(above, this.#living(above)), toldBefore: new Map() };
     parent.watchers++;
     this.#parents.set(above, parent);
     return {
@@ -41,24 +44,49 @@ export class OomWitness {
     };
   }
 
+  /** The group is there, and has told itself of so many kills: its going brings none that are news. */
+  told(path: string, kills: number): void {
+    if (kills > 0) this.#parents.get(parentOf(path))?.toldBefore.set(nameOf(path), kills);
+  }
+
   /** Whether groups that went beside this one, which is gone too, brought kills that nobody was told of. */
   untold(path: string): boolean {
     const above = parentOf(path);
     const parent = this.#parents.get(above);
     if (parent === undefined) return false;
-    const gone = this.#gone(above);
+    const living = this.#living(above);
+    for (const [name, kills] of parent.toldBefore) {
+      if (living.has(name)) continue;
+      parent.told += kills;
+      parent.toldBefore.delete(name);
+    }
+    const gone = this.#goneKills(above, living);
     const more = gone > parent.told;
     parent.told = gone;
     return more;
   }
 
-  #gone(parent: string): number {
+  /** Kills in the groups that are there, by name. */
+  #living(parent: string): ReadonlyMap<string, number> {
     const { kills, children } = this.#options;
-    const living = children(parent).map((name) => kills(`${parent}/${name}`) ?? 0);
-    return (kills(parent) ?? 0) - living.reduce((sum, count) => sum + count, 0);
+    const living = new Map<string, number>();
+    for (const name of children(parent)) {
+      const count = kills(`${parent}/${name}`);
+      if (count !== undefined) living.set(name, count);
+    }
+    return living;
+  }
+
+  #goneKills(parent: string, living: ReadonlyMap<string, number>): number {
+    const below = [...living.values()].reduce((sum, count) => sum + count, 0);
+    return (this.#options.kills(parent) ?? 0) - below;
   }
 }
 
 function parentOf(path: string): string {
   return path.slice(0, path.lastIndexOf("/"));
+}
+
+function nameOf(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
 }

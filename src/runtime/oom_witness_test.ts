@@ -24,6 +24,27 @@ Deno.test("kills in a group that is gone are told by the group above, once", () 
   assert.equal(witness.untold("/p/c"), false);
 });
 
+Deno.test("a kill that a group told itself before it went is not the next one's", () => {
+  const counts = new Map([["/p", 0], ["/p/a", 0], ["/p/b", 0]]);
+  const witness = new OomWitness({
+    kills: (path) => counts.get(path),
+    children: (path) =>
+      [...counts.keys()].filter((key) => key.startsWith(`${path}/`)).map((key) =>
+        key.slice(path.length + 1)
+      ),
+  });
+  using _a = witness.watch("/p/a");
+  using _b = witness.watch("/p/b");
+  counts.set("/p", 2).set("/p/a", 2);
+  witness.told("/p/a", 2);
+  counts.delete("/p/a");
+  // Both are gone when somebody asks about b.
+  counts.delete("/p/b");
+  assert.equal(witness.untold("/p/b"), false);
+  counts.set("/p", 3);
+  assert.equal(witness.untold("/p/b"), true);
+});
+
 Deno.test("a group above that is gone, or that nobody watches, tells of nothing", () => {
   const witness = new OomWitness({ kills: () => undefined, children: () => [] });
   assert.equal(witness.untold("/p/a"), false);

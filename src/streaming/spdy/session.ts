@@ -47,7 +47,9 @@ export class SpdySession implements AsyncDisposable {
 
   readonly #streams = new Map<number, SessionStream>();
   readonly #full = new Set<SessionStream>();
-  readonly #incoming = new Arrivals<SpdyStream>();
+  readonly #incoming = new Arrivals<SpdyStream>(() => void this.#unseen--);
+  /** Streams that the reader of {@link streams} has not taken yet, those that are over included. */
+  #unseen = 0;
   readonly #over = new AbortController();
   readonly #reading: Promise<void>;
   #heldBytes = 0;
@@ -181,12 +183,15 @@ export class SpdySession implements AsyncDisposable {
     if (headers instanceof SpdyStreamError) {
       return this.#writer.answer(rstStreamFrame(streamId, ResetStatus.protocolError));
     }
-    if (frame.unidirectional || this.#streams.size >= STREAMS_LIMIT) {
+    // A client that opens and resets has none that is open.
+    const many = this.#streams.size >= STREAMS_LIMIT || this.#unseen >= STREAMS_LIMIT;
+    if (frame.unidirectional || many) {
       return this.#writer.answer(rstStreamFrame(streamId, ResetStatus.refusedStream));
     }
     const stream = new SessionStream(streamId, headers, this.#owner);
     this.#streams.set(streamId, stream);
     if (frame.fin) stream.receive(NOTHING, true);
+    this.#unseen++;
     this.#incoming.push(stream);
   }
 

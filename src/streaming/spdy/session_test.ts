@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import { UnavailableError } from "../../errors/mod.ts";
-import { dataHeader, FLAG_FIN, FLAG_UNIDIRECTIONAL, pingFrame, rstStreamFrame } from "./frames.ts";
+import {
+  dataHeader,
+  FLAG_FIN,
+  FLAG_UNIDIRECTIONAL,
+  pingFrame,
+  ResetStatus,
+  rstStreamFrame,
+} from "./frames.ts";
 import { STREAM_BUFFER_BYTES, STREAMS_LIMIT } from "./limits.ts";
 import { SpdySession } from "./session.ts";
 import type { SpdyStream } from "./stream.ts";
@@ -102,6 +109,21 @@ Deno.test("SpdySession: many small pieces stop the connection as few large ones 
   await turns();
   assert.ok(client.read < 1_100, `${client.read} pieces of a byte are held`);
   await stream!.source[Symbol.asyncIterator]().return?.();
+});
+
+Deno.test("SpdySession: streams that are opened and reset at once do not pile up before a slow reader", async () => {
+  const client = new TestClient();
+  await using session = new SpdySession(client.connection);
+  for (let index = 0; index <= STREAMS_LIMIT; index++) {
+    client.open(2 * index + 1);
+    client.send(rstStreamFrame(2 * index + 1, ResetStatus.cancel));
+  }
+  // The last is refused: nobody has looked at those before it.
+  await client.hears(rstStreamFrame(2 * STREAMS_LIMIT + 1, ResetStatus.refusedStream).toHex());
+  await opened(session, STREAMS_LIMIT);
+  client.open(2 * STREAMS_LIMIT + 3, { late: "yes" });
+  const [late] = await opened(session, 1);
+  assert.equal(late!.headers.get("late"), "yes");
 });
 
 Deno.test("SpdySession: what is no longer wanted does not stop the connection", async () => {

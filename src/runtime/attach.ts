@@ -33,8 +33,10 @@ import { consume, writeTo } from "./client_streams.ts";
 import { monitorFiles } from "./conmon_arguments.ts";
 import type { AttachRequest, ContainerPlace } from "./containers_runtime.ts";
 
-/** So far a client may be behind its container's output. */
+/** So much of its container's output may wait for a client, with what stands around each packet. */
 export const BEHIND_LIMIT_BYTES = 4 << 20;
+/** Objects around a packet that waits: a container may write byte by byte. */
+const PIECE_OVERHEAD_BYTES = 256;
 /** The first byte of a packet. */
 const STDOUT = 2;
 const STDERR = 3;
@@ -228,6 +230,11 @@ interface Piece {
   readonly bytes: Uint8Array;
 }
 
+/** Pieces of one stream together, and what they took in the queue. */
+interface Taken extends Piece {
+  readonly heldBytes: number;
+}
+
 /** One client with the output that it has not taken yet. */
 class Client {
   /** Resolves when everything was written after {@link end}, or the client has gone. */
@@ -236,7 +243,8 @@ class Client {
   readonly #sinks: ReadonlyMap<number, ByteSink>;
   readonly #settle = Promise.withResolvers<void>();
   readonly #queue: Piece[] = [];
-  #queuedBytes = 0;
+  /** With what stands around each piece. */
+  #heldBytes = 0;
   #ended = false;
   #writing = false;
   #over = false;
@@ -257,19 +265,19 @@ class Client {
   /** The bytes are shared with other clients. */
   push(stream: number, bytes: Uint8Array): void {
     if (this.#over || !this.#sinks.has(stream)) return;
-    if (this.#queuedBytes + bytes.length > BEHIND_LIMIT_BYTES) {
+    const heldBytes = this.#heldBytes + bytes.length + PIECE_OVERHEAD_BYTES;
+    if (heldBytes > BEHIND_LIMIT_BYTES) {
       this.#finish(
         new ResourceExhaustedError(
-          `The client reads too slowly: it is more than ${
-            BEHIND_LIMIT_BYTES >> 20
-          } MiB behind the output of container ${this.#id} and is cut off`,
+          `The client reads too slowly: what container ${this.#id} has written and it has not taken ` +
+            `fills ${BEHIND_LIMIT_BYTES >> 20} MiB, and it is cut off`,
           { id: this.#id, remedy: "attach again, or read the log" },
         ),
       );
       return;
     }
     this.#queue.push({ stream, bytes });
-    this.#queuedBytes += bytes.length;
+    this.#heldBytes = heldBytes;
     void this.#write();
   }
 
@@ -291,7 +299,7 @@ class Client {
       for (let next = this.#take(); next !== undefined; next = this.#take()) {
         await this.#sinks.get(next.stream)?.write(next.bytes);
         if (this.#over) return;
-        this.#queuedBytes -= next.bytes.length;
+        this.#heldBytes -= next.heldBytes;
       }
       if (!this.#ended) return;
       for (const sink of this.#sinks.values()) await sink.end();
@@ -304,7 +312,7 @@ class Client {
   }
 
   /** The next bytes of one stream, in one piece of memory that is the client's own. */
-  #take(): Piece | undefined {
+  #take(): Taken | undefined {
     const stream = this.#queue[0]?.stream;
     if (stream === undefined) return undefined;
     let [count, length] = [0, 0];
@@ -321,7 +329,7 @@ class Client {
       bytes.set(piece.bytes, at);
       at += piece.bytes.length;
     }
-    return { stream, bytes };
+    return { stream, bytes, heldBytes: length + count * PIECE_OVERHEAD_BYTES };
   }
 
   #finish(error?: Error): void {

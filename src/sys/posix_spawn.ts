@@ -136,13 +136,19 @@ export class PosixSpawner implements ProgramStarter, OrphanKeeper, Disposable {
     this.#becomeSubreaper();
     this.#expecting++;
     let done = false;
+    const stop = () => {
+      if (done) return;
+      done = true;
+      if (--this.#expecting === 0) this.#endedOrphans.clear();
+    };
     return {
-      adopt: (pid) => this.#adopt(pid),
-      [Symbol.dispose]: () => {
-        if (done) return;
-        done = true;
-        if (--this.#expecting === 0) this.#endedOrphans.clear();
+      adopt: (pid) => {
+        const ended = this.#adopt(pid);
+        // A session may last for days, and every orphan that ends meanwhile would be kept for it.
+        stop();
+        return ended;
       },
+      [Symbol.dispose]: stop,
     };
   }
 

@@ -28,7 +28,7 @@ const TIMEOUT_MS = 10_000;
 /** An open stream of events ends by it. */
 const STREAM_TIMEOUT_MS = 500;
 /** Heap that the collector has not looked at yet, and fragmentation; a leak passes it in minutes. */
-const GROWTH_BYTES = 96 * 1024 * 1024;
+const GROWTH_BYTES = 192 * 1024 * 1024;
 
 interface Targets {
   readonly sandbox: string;

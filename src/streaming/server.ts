@@ -251,7 +251,10 @@ export class StreamingServer implements StreamUrls, AsyncDisposable {
     const kind = Object.hasOwn(FOLDERS, folder) ? FOLDERS[folder] : undefined;
     const wish = kind === undefined || more.length > 0 ? undefined : this.#pending.take(token);
     if (wish === undefined || wish.kind !== kind) {
-      throw refused(404, "404, because this URL was never given out, was used already, or has expired");
+      throw refused(
+        404,
+        "404, because this URL was never given out, was used already, or has expired",
+      );
     }
     return wish;
   }

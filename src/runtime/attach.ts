@@ -158,6 +158,7 @@ function resizeTerminal(kernel: Kernel, { bundle }: ContainerPlace, size: Termin
 class Connection {
   readonly #socket: Socket;
   readonly #keep: boolean;
+  readonly #onClose: () => void;
   readonly #clients = new Set<Client>();
   /** One packet at a time: Node joins what is queued. */
   #lastWrite: Promise<unknown> = Promise.resolve();
@@ -169,6 +170,7 @@ class Connection {
   }) {
     this.#socket = socket;
     this.#keep = keep;
+    this.#onClose = onClose;
     socket.on("data", (packet: Uint8Array) => this.#receive(packet));
     socket.on("error", () => {}); // its close follows
     const end = () => {
@@ -213,7 +215,9 @@ class Connection {
     });
   }
 
+  /** Who comes from now on gets a new connection; the socket's own events are a turn too late for that. */
   close(): void {
+    this.#onClose();
     this.#socket.destroy();
   }
 

@@ -40,6 +40,7 @@ import { openPods, openRegistry } from "./pods.ts";
 import { defaultMounts, hostFiles, podCgroups, specNodeFacts } from "./ports.ts";
 import { openRecord, rebuildPods, type ServerRecord } from "./record.ts";
 import { cgroupDriverOf, runtimeOptions } from "./runtime_options.ts";
+import { openStreaming } from "./streaming.ts";
 import { LiveSeccompProfiles } from "./seccomp_profiles.ts";
 
 export interface ServerOptions {
@@ -51,6 +52,9 @@ export interface ServerOptions {
   readonly gates: FaultGates;
   readonly log: Logger;
 }
+
+/** For clients of streams to hear that the server stops; within the time that a stop may take. */
+const STREAMS_GRACE_MS = 2_000;
 
 /** A server that answers on its socket. Disposing drains and stops it; containers go on. */
 export interface Server extends AsyncDisposable {
@@ -168,11 +172,20 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     unreadable: report.unreadable.length,
   });
 
+  const streaming = undo.use(
+    await openStreaming({
+      api: configuration.api,
+      service: pods.streams,
+      machine,
+      clock,
+      log,
+    }),
+  );
   const server = undo.use(
     await CriServer.listen({
       listen: configuration.api.listen,
       runtime: runtimeMethods({
-        streaming: undefined,
+        streaming: { service: pods.streams, urls: streaming },
         sandboxes: pods.sandboxes,
         containers: pods.containers,
         podCidrs: network.podCidrs,
@@ -220,7 +233,8 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     socket: server.path,
     fileWatcher: machine.fileWatcher,
     async [Symbol.asyncDispose](): Promise<void> {
-      await server.stop();
+      // Sessions may be among the calls' own work, and end together with them.
+      await Promise.all([server.stop(), streaming.stop(STREAMS_GRACE_MS)]);
       await owned.disposeAsync();
     },
   };

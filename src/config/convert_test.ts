@@ -92,8 +92,9 @@ runtime_root = "/run/special"
     "crio.conf.d/10-more.conf": `
 [crio.network]
 network_dir = "/etc/cni/other"
+[crio.runtime]
+selinux = true
 [crio.api]
-stream_enable_tls = true
 stream_port = "10010"
 `,
   });
@@ -103,9 +104,9 @@ stream_port = "10010"
   assert.equal(after.runtime.runtimes.runc?.runtime_root, "/run/special");
   assert.ok(remarks.includes("unknown runtime.unknown_key"), remarks.join());
   assert.ok(remarks.includes("left out internal_wipe"), remarks.join());
-  assert.ok(remarks.includes("stops the start api.stream_enable_tls"), remarks.join());
+  assert.ok(remarks.includes("stops the start runtime.selinux"), remarks.join());
   // What would stop the start is for a person to decide.
-  assert.deepEqual(errors, ["api.stream_enable_tls"]);
+  assert.deepEqual(errors, ["runtime.selinux"]);
   assert.match(text, /^# internal_wipe = true$/m);
 });
 

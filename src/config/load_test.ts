@@ -236,7 +236,6 @@ Deno.test("loadConfiguration() stops the start for trust, isolation and placemen
       ["runtime.infra_ctr_cpuset", [["infra-ctr-cpuset", ["0-1"]]]],
       ["runtime.privileged_seccomp_profile", [["privileged-seccomp-profile", ["/x.json"]]]],
       ["runtime.seccomp_profile", [["seccomp-profile", ["/etc/absent.json"]]]],
-      ["api.stream_enable_tls", [["stream-enable-tls", ["true"]]]],
       ["storage_driver", [["storage-driver", ["btrfs"]]]],
     ] as [string, [string, string[]][]][]
   ) {

@@ -25,6 +25,7 @@ import {
   absoluteOrEmpty,
   atLeast,
   capability,
+  cipherSuite,
   cpuList,
   device,
   each,
@@ -156,82 +157,79 @@ export const API = {
     flags: ["listen"],
     env: ["CONTAINER_LISTEN"],
   }),
-  stream_address: later(text({
+  stream_address: text({
     default: "127.0.0.1",
     meaning: "Address on which exec, attach and port-forward streams are served.",
-    allowed: "IP address",
+    allowed: "IP address; any other text means all addresses",
     flags: ["stream-address"],
     env: ["CONTAINER_STREAM_ADDRESS"],
-  })),
-  stream_port: later(text({
+  }),
+  stream_port: text({
     default: "0",
     meaning: "Port of the streaming server; 0 takes a free one.",
     allowed: "port number as text",
     check: portText,
     flags: ["stream-port"],
     env: ["CONTAINER_STREAM_PORT"],
-  })),
-  stream_enable_tls: refused(
-    "encrypted streaming is not built",
-    flag({
-      default: false,
-      meaning: "Whether the streaming server speaks TLS.",
-      flags: ["stream-enable-tls"],
-      env: ["CONTAINER_ENABLE_TLS"],
-    }),
-  ),
-  stream_tls_cert: later(text({
+  }),
+  stream_enable_tls: flag({
+    default: false,
+    meaning: "Whether the streaming server speaks TLS; needs stream_tls_cert and stream_tls_key.",
+    flags: ["stream-enable-tls"],
+    env: ["CONTAINER_ENABLE_TLS"],
+  }),
+  stream_tls_cert: text({
     default: "",
     meaning: "Certificate of the streaming server.",
     check: absoluteOrEmpty,
     flags: ["stream-tls-cert"],
     env: ["CONTAINER_TLS_CERT"],
     reload: "watched",
-  })),
-  stream_tls_key: later(text({
+  }),
+  stream_tls_key: text({
     default: "",
     meaning: "Private key of the streaming server.",
     check: absoluteOrEmpty,
     flags: ["stream-tls-key"],
     env: ["CONTAINER_TLS_KEY"],
     reload: "watched",
-  })),
-  stream_tls_ca: refused(
-    "client certificates cannot be verified, because encrypted streaming is not built",
-    text({
-      default: "",
-      meaning: "Authorities whose client certificates the streaming server accepts.",
-      check: absoluteOrEmpty,
-      flags: ["stream-tls-ca"],
-      env: ["CONTAINER_TLS_CA"],
-      reload: "watched",
-    }),
-  ),
-  stream_idle_timeout: later(text({
+  }),
+  stream_tls_ca: text({
+    default: "",
+    meaning:
+      "Authorities of client certificates; if set, clients of the streaming server need one.",
+    check: absoluteOrEmpty,
+    flags: ["stream-tls-ca"],
+    env: ["CONTAINER_TLS_CA"],
+    reload: "watched",
+  }),
+  stream_idle_timeout: text({
     default: "",
     meaning: "How long an open stream may be idle before it is closed.",
-    allowed: "duration such as 4h; empty for the default",
+    allowed: "duration such as 4h; empty for 4h, 0 for never",
     check: (value) =>
       value === "" || parseDuration(value) !== undefined
         ? undefined
         : "must be a duration such as 4h",
     flags: ["stream-idle-timeout"],
     env: ["STREAM_IDLE_TIMEOUT"],
-  })),
-  tls_min_version: later(text({
+  }),
+  tls_min_version: text({
     default: "VersionTLS12",
     meaning: "Lowest TLS version of the streaming and metrics servers.",
     allowed: "VersionTLS12, VersionTLS13",
     check: oneOf("VersionTLS12", "VersionTLS13"),
     flags: ["tls-min-version"],
     env: ["CONTAINER_TLS_MIN_VERSION"],
-  })),
-  tls_cipher_suites: later(list({
+  }),
+  tls_cipher_suites: list({
     default: [],
     meaning: "Cipher suites of TLS 1.2.",
+    allowed: "Go's names; empty for all that are spoken; no meaning with VersionTLS13",
+    check: each(cipherSuite),
     flags: ["tls-cipher-suites"],
     env: ["CONTAINER_TLS_CIPHER_SUITES"],
-  })),
+  }),
   grpc_max_send_msg_size: integer({
     default: 83886080,
     meaning: "Longest answer in bytes.",

@@ -61,7 +61,10 @@ export function serverOptions(parts: TestServerParts = {}): Omit<CriServerOption
   const kept = new Map<string, Uint8Array>();
   return {
     runtime: runtimeMethods({
-      streaming: undefined,
+      streaming: {
+        service: { checkExec: missing, checkAttach: missing, checkPortForward: missing },
+        urls: { exec: missing, attach: missing, portForward: missing },
+      },
       sandboxes: {
         run({ config }) {
           const id = newSandboxId();

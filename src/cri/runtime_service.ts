@@ -21,8 +21,7 @@ import { validateUpdateContainerResources } from "./validate_resources.ts";
 import { validateRunPodSandbox } from "./validate_sandbox.ts";
 
 export interface RuntimeServiceOptions {
-  /** Undefined where streams are not served: their methods then say so. */
-  readonly streaming: StreamingOptions | undefined;
+  readonly streaming: StreamingOptions;
   readonly sandboxes: SandboxService;
   readonly containers: ContainerService;
   readonly node: NodeFacts;
@@ -49,8 +48,8 @@ export function runtimeMethods(options: RuntimeServiceOptions): RuntimeMethods {
     ...nodeMethods(options),
     ...sandboxMethods(options.sandboxes),
     ...containerMethods(options.containers),
+    ...streamingMethods(options.streaming),
     ...LATER,
-    ...(options.streaming === undefined ? STREAMING_LATER : streamingMethods(options.streaming)),
   };
 }
 
@@ -172,12 +171,6 @@ function containerMethods(containers: ContainerService): Pick<RuntimeMethods, Co
   };
 }
 
-const STREAMING = "use ExecSync; streaming comes later";
-const STREAMING_LATER = {
-  exec: unimplemented("Exec", STREAMING),
-  attach: unimplemented("Attach", STREAMING),
-  portForward: unimplemented("PortForward", STREAMING),
-} satisfies Partial<RuntimeMethods>;
 const STATISTICS =
   "statistics come later; until then the kubelet evicts no pod for want of memory or disk";
 const CHECKPOINT = "leave it out; checkpoint and restore come later";

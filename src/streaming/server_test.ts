@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { Buffer } from "node:buffer";
 import { connect } from "node:net";
+import { converse, message } from "../../tests/support/stream_client.ts";
 import { CLOSED_PORT, CONTAINER, SANDBOX, testServer, TestService } from "./_test_service.ts";
 import { HEAD_LIMIT_BYTES } from "./limits.ts";
 import type { StreamingServer } from "./server.ts";
@@ -40,46 +40,6 @@ const WS_HEADERS = [
   "Sec-WebSocket-Version: 13",
   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
 ];
-
-interface Ended {
-  readonly channels: ReadonlyMap<number, string>;
-  readonly code: number;
-  readonly protocol: string;
-}
-
-/** Opens a WebSocket, sends the messages once the first has come, and hears it to its end. */
-function converse(
-  url: string,
-  protocol: string,
-  send: (socket: WebSocket) => void = () => {},
-): Promise<Ended> {
-  const socket = new WebSocket(url.replace("http", "ws"), protocol);
-  socket.binaryType = "arraybuffer";
-  const channels = new Map<number, string>();
-  return new Promise((resolve, reject) => {
-    let first = true;
-    socket.onmessage = ({ data }) => {
-      let channel: number;
-      let text: string;
-      if (typeof data === "string") {
-        channel = Number(data[0]);
-        text = Buffer.from(data.slice(1), "base64").toString("latin1");
-      } else {
-        const bytes = new Uint8Array(data as ArrayBuffer);
-        channel = bytes[0]!;
-        text = Buffer.from(bytes.subarray(1)).toString("latin1");
-      }
-      channels.set(channel, (channels.get(channel) ?? "") + text);
-      if (first) send(socket);
-      first = false;
-    };
-    socket.onerror = (event) => reject(new Error((event as ErrorEvent).message));
-    socket.onclose = ({ code }) => resolve({ channels, code, protocol: socket.protocol });
-  });
-}
-
-const message = (channel: number, text: string) =>
-  new Uint8Array([channel, ...new TextEncoder().encode(text)]);
 
 const SUCCESS = '{"status":"Success"}';
 

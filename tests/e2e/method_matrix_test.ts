@@ -219,7 +219,7 @@ const ROWS: readonly Row[] = [
     named: { kind: "sandbox", request: sandboxId, unknown: ["NOT_FOUND"], ambiguous: REFUSED },
     valid: ({ pod }) => ({ podSandboxId: pod.id, resources: { cpuShares: 512n } }),
   }),
-  later({
+  {
     method: "exec",
     empty: REFUSED,
     named: {
@@ -229,8 +229,8 @@ const ROWS: readonly Row[] = [
       ambiguous: REFUSED,
     },
     valid: ({ container }) => ({ containerId: container.id, cmd: ["/bin/true"], stdout: true }),
-  }),
-  later({
+  },
+  {
     method: "attach",
     empty: REFUSED,
     named: {
@@ -240,13 +240,13 @@ const ROWS: readonly Row[] = [
       ambiguous: REFUSED,
     },
     valid: ({ container }) => ({ containerId: container.id, stdout: true }),
-  }),
-  later({
+  },
+  {
     method: "portForward",
     empty: REFUSED,
     named: { kind: "sandbox", request: sandboxId, unknown: ["NOT_FOUND"], ambiguous: REFUSED },
     valid: ({ pod }) => ({ podSandboxId: pod.id, port: [80] }),
-  }),
+  },
   later({
     ...plain("getContainerEvents"),
     empty: ["DEADLINE_EXCEEDED"],

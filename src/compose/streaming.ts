@@ -1,0 +1,62 @@
+/** The streaming server by its configuration keys. @module */
+import { type Configuration, parseDuration } from "../config/mod.ts";
+import type { Clock } from "../model/mod.ts";
+import type { StreamService } from "../pod/mod.ts";
+import { DEFAULT_IDLE_TIMEOUT_MS, StreamingServer, type TlsOptions } from "../streaming/mod.ts";
+import { sealDescriptors } from "../sys/mod.ts";
+import type { Logger } from "../telemetry/mod.ts";
+import type { Machine } from "./node.ts";
+
+type Api = Configuration["api"];
+
+export interface StreamingOptions {
+  readonly api: Api;
+  readonly service: StreamService;
+  readonly machine: Machine;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/**
+ * @throws {InvalidArgumentError} keys of TLS that do not fit together
+ * @throws {FailedPreconditionError} a certificate or key is of no use
+ * @throws {UnavailableError} the address or port cannot be had
+ */
+export function openStreaming(
+  { api, service, machine, clock, log }: StreamingOptions,
+): Promise<StreamingServer> {
+  return StreamingServer.listen({
+    address: api.stream_address,
+    port: Number(api.stream_port),
+    tls: api.stream_enable_tls ? tlsOptions(api, log) : undefined,
+    idleTimeoutMs: idleTimeoutMs(api.stream_idle_timeout),
+    service,
+    fileWatcher: machine.fileWatcher,
+    clock,
+    log,
+    sealDescriptors: () => sealDescriptors(machine.kernel),
+  });
+}
+
+function tlsOptions(api: Api, log: Logger): TlsOptions {
+  const minVersion = api.tls_min_version === "VersionTLS13" ? "VersionTLS13" : "VersionTLS12";
+  if (minVersion === "VersionTLS13" && api.tls_cipher_suites.length > 0) {
+    log.warn("tls_cipher_suites has no effect: suites of TLS 1.3 cannot be chosen", {
+      key: "api.tls_cipher_suites",
+    });
+  }
+  return {
+    certificatePath: api.stream_tls_cert,
+    keyPath: api.stream_tls_key,
+    clientAuthorityPath: api.stream_tls_ca,
+    minVersion,
+    cipherSuites: minVersion === "VersionTLS13" ? [] : api.tls_cipher_suites,
+  };
+}
+
+/** 0, as in the kubelet's streaming library, is no time-out. */
+export function idleTimeoutMs(configured: string): number {
+  return configured === ""
+    ? DEFAULT_IDLE_TIMEOUT_MS
+    : Math.max(0, parseDuration(configured) ?? DEFAULT_IDLE_TIMEOUT_MS);
+}

@@ -1,0 +1,71 @@
+import assert from "node:assert/strict";
+import { converse, message } from "../support/stream_client.ts";
+import { onWorkbench, refused } from "../support/workbench.ts";
+
+const test = onWorkbench();
+
+const V5 = "v5.channel.k8s.io";
+const SUCCESS = '{"status":"Success"}';
+const STREAMS = { stdin: true, stdout: true, stderr: true };
+
+test("Exec runs a command with the client's streams, to its exit code", async (bench) => {
+  const container = await bench.pod();
+  const { url } = await bench.runtime.exec({
+    containerId: container.id.slice(0, 13),
+    cmd: ["/bin/sh", "-c", "cat; echo err >&2; exit 42"],
+    ...STREAMS,
+  });
+  const { channels, code } = await converse(url, V5, (socket) => {
+    socket.send(message(0, "a\0\xffb\r\n"));
+    socket.send(Uint8Array.of(255, 0));
+  });
+  assert.equal(channels.get(1), "a\0\xc3\xbfb\r\n");
+  assert.equal(channels.get(2), "err\n");
+  assert.match(channels.get(3) ?? "", /"causes":\[\{"reason":"ExitCode","message":"42"\}\]/);
+  assert.equal(code, 1000);
+});
+
+test("Exec with a terminal has the client's size", async (bench) => {
+  const container = await bench.pod();
+  const { url } = await bench.runtime.exec({
+    containerId: container.id,
+    cmd: ["/bin/sh", "-c", "read line; stty size; echo $line"],
+    tty: true,
+    stdin: true,
+    stdout: true,
+  });
+  const { channels } = await converse(url, V5, (socket) => {
+    socket.send(message(4, '{"Width":132,"Height":43}'));
+    setTimeout(() => socket.send(message(0, "typed\n")), 200);
+  });
+  assert.match(channels.get(1) ?? "", /43 132\r\n/);
+  assert.equal(channels.get(3), SUCCESS);
+});
+
+test("Attach hears the container, and leaving it changes nothing", async (bench) => {
+  const container = await bench.pod({
+    script: "read line; echo got $line; sleep 1000",
+    container: { stdin: true },
+  });
+  const { url } = await bench.runtime.attach({ containerId: container.id, ...STREAMS });
+  const { channels } = await converse(url, V5, (socket) => {
+    socket.addEventListener("message", ({ data }) => {
+      if (new TextDecoder().decode(data as ArrayBuffer).includes("got hello")) socket.close();
+    });
+    socket.send(message(0, "hello\n"));
+  });
+  assert.equal(channels.get(1), "got hello\n");
+  assert.equal(await container.sh("echo alive"), "alive");
+});
+
+test("a URL is not given for what does not run, and is void after a restart", async (bench) => {
+  const container = await bench.pod();
+  const request = { containerId: container.id, cmd: ["/bin/true"], stdout: true };
+  const { url } = await bench.runtime.exec(request);
+  await bench.restart("kill");
+  await assert.rejects(converse(url, V5));
+  const again = await bench.runtime.exec(request);
+  assert.equal((await converse(again.url, V5)).channels.get(3), SUCCESS);
+  await bench.runtime.stopContainer({ containerId: container.id, timeout: 0n });
+  await refused(bench.runtime.exec(request), "FAILED_PRECONDITION", /exited/);
+});

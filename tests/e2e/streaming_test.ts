@@ -29,16 +29,20 @@ test("Exec with a terminal has the client's size", async (bench) => {
   const container = await bench.pod();
   const { url } = await bench.runtime.exec({
     containerId: container.id,
-    cmd: ["/bin/sh", "-c", "read line; stty size; echo $line"],
+    cmd: [
+      "/bin/sh",
+      "-c",
+      'until [ "$(stty size)" = "43 132" ]; do sleep 0.05; done; read line; echo got $line',
+    ],
     tty: true,
     stdin: true,
     stdout: true,
   });
   const { channels } = await converse(url, V5, (socket) => {
     socket.send(message(4, '{"Width":132,"Height":43}'));
-    setTimeout(() => socket.send(message(0, "typed\n")), 200);
+    socket.send(message(0, "typed\n"));
   });
-  assert.match(channels.get(1) ?? "", /43 132\r\n/);
+  assert.match(channels.get(1) ?? "", /got typed\r\n/);
   assert.equal(channels.get(3), SUCCESS);
 });
 

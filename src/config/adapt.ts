@@ -166,10 +166,7 @@ async function runtimeOf(
   };
 }
 
-/**
- * systemd where it is asked for; cgroupfs otherwise, unlike CRI-O, until the systemd driver has proved
- * itself on nodes.
- */
+/** systemd unless cgroupfs is asked for, as CRI-O does; cgroupfs where systemd does not run the node. */
 async function cgroupManagerOf(
   { configuration: { runtime } }: MergedConfiguration,
   node: NodeFacts,
@@ -177,11 +174,11 @@ async function cgroupManagerOf(
   sources: Map<string, Source>,
 ): Promise<string> {
   const key = "runtime.cgroup_manager";
-  if (runtime.cgroup_manager !== "systemd") return runtime.cgroup_manager;
-  const hasSystemd = await node.hasSystemd();
+  if (runtime.cgroup_manager !== "systemd" || await node.hasSystemd()) {
+    return runtime.cgroup_manager;
+  }
   const source = sources.get(key);
   if (source !== undefined) {
-    if (hasSystemd) return runtime.cgroup_manager;
     notices.push({
       level: "error",
       key,
@@ -191,16 +188,12 @@ async function cgroupManagerOf(
     });
     return runtime.cgroup_manager;
   }
-  sources.set(key, {
-    kind: "node",
-    name: hasSystemd ? "systemd is used only if it is asked for" : "systemd does not run this node",
-  });
+  sources.set(key, { kind: "node", name: "systemd does not run this node" });
   notices.push({
     level: "warning",
     key,
-    message: `${key}: cgroupfs is used, ${
-      hasSystemd ? "as systemd is not asked for" : "systemd does not run this node"
-    }; the kubelet needs cgroupDriver: cgroupfs`,
+    message: `${key}: cgroupfs is used, systemd does not run this node; the kubelet needs ` +
+      "cgroupDriver: cgroupfs",
   });
   return "cgroupfs";
 }

@@ -7,7 +7,7 @@ export interface NodeFacts {
   isExecutable(path: string): Promise<boolean>;
   /** Names in a directory; none if it cannot be read. */
   list(directory: string): Promise<readonly string[]>;
-  /** True if systemd runs this node. */
+  /** True if systemd runs this node as init, and takes orders. */
   hasSystemd(): Promise<boolean>;
 }
 
@@ -27,7 +27,13 @@ export function localNode(path: string | undefined): NodeFacts {
       }
     },
     async hasSystemd(): Promise<boolean> {
-      return await Deno.stat("/run/systemd/system").then((info) => info.isDirectory, () => false);
+      // The directory says that it is init (sd_booted(3)), the socket is where it is asked for units.
+      const [booted, asked] = await Promise.all(
+        ["/run/systemd/system", "/run/systemd/private"].map((path) =>
+          Deno.stat(path).catch(() => undefined)
+        ),
+      );
+      return booted?.isDirectory === true && asked?.isSocket === true;
     },
   };
 }

@@ -407,7 +407,7 @@ export const RUNTIME = {
   cgroup_manager: text({
     default: "systemd",
     meaning: "Who makes the cgroups; the kubelet is told.",
-    allowed: "systemd or cgroupfs; left out, cgroupfs",
+    allowed: "systemd or cgroupfs; left out, systemd where it runs the node",
     check: oneOf("systemd", "cgroupfs"),
     flags: ["cgroup-manager"],
     env: ["CONTAINER_CGROUP_MANAGER"],

@@ -230,7 +230,7 @@ await test("the node has what it needs, and check tells which driver it gets", a
   const { code, stdout } = await command("/usr/bin/sauropod", ["check"]);
   const text = new TextDecoder().decode(stdout);
   assert.equal(code, 0, text);
-  assert.match(text, /cgroup driver +cgroupfs, because systemd is used only if/);
+  assert.match(text, /cgroup driver +systemd, by default/);
   assert.match(text, /AppArmor enabled/);
 });
 

@@ -75,6 +75,7 @@ export function serverOptions(parts: TestServerParts = {}): Omit<CriServerOption
         remove: (id) => Promise.resolve(void kept.delete(id)),
         status: missing,
         list: () => [...kept.values()],
+        updateResources: missing,
         ...parts.sandboxes,
       },
       containers: {

@@ -26,9 +26,27 @@ Deno.test("EncodedList joins to what encoding the whole gives, for entries of ev
 Deno.test("EncodedList.chunks() gives all entries in order, and one empty message for none", () => {
   const items = [1, 2, 3, 4, 5].map((n) => Uint8Array.of(n));
   const list = new EncodedList(1, items);
-  assert.deepEqual([...list.chunks(2)].map((chunk) => chunk.items.length), [2, 2, 1]);
-  assert.deepEqual([...list.chunks(2)].flatMap((chunk) => chunk.items), items);
-  assert.deepEqual([...new EncodedList(1, []).chunks(2)].map(({ items }) => items), [[]]);
+  assert.deepEqual(
+    [...list.chunks({ entries: 2, bytes: 1 << 20 })].map((chunk) => chunk.items.length),
+    [2, 2, 1],
+  );
+  assert.deepEqual(
+    [...list.chunks({ entries: 2, bytes: 1 << 20 })].flatMap((chunk) => chunk.items),
+    items,
+  );
+  assert.deepEqual(
+    [...new EncodedList(1, []).chunks({ entries: 2, bytes: 1 << 20 })].map(({ items }) => items),
+    [[]],
+  );
+});
+
+Deno.test("EncodedList.chunks() keeps to the bytes of a message, at the limit and one past it", () => {
+  const items = [3, 3, 4, 11, 1].map((length) => new Uint8Array(length));
+  const lengths = (bytes: number) =>
+    [...new EncodedList(1, items).chunks({ entries: 9, bytes })]
+      .map((chunk) => chunk.items.map(({ length }) => length));
+  assert.deepEqual(lengths(10), [[3, 3, 4], [11], [1]], "an entry over the limit stands alone");
+  assert.deepEqual(lengths(9), [[3, 3], [4], [11], [1]]);
 });
 
 const RECORD = {

@@ -30,14 +30,31 @@ export class EncodedList {
     return bytes;
   }
 
-  /** The same entries in messages of at most `count`, at least one message. */
-  *chunks(count: number): Generator<EncodedList> {
+  /**
+   * The same entries in messages that keep to the limits, at least one message. An entry that is larger
+   * than a message may be has one of its own.
+   */
+  *chunks({ entries, bytes }: StreamMessageLimits): Generator<EncodedList> {
     let start = 0;
-    do {
-      yield new EncodedList(this.field, this.items.slice(start, start + count));
-      start += count;
-    } while (start < this.items.length);
+    let size = 0;
+    for (const [index, item] of this.items.entries()) {
+      const full = index - start >= entries || size + item.length > bytes;
+      if (full && index > start) {
+        yield new EncodedList(this.field, this.items.slice(start, index));
+        start = index;
+        size = 0;
+      }
+      size += item.length;
+    }
+    yield new EncodedList(this.field, this.items.slice(start));
   }
+}
+
+/** Of one message of a stream. */
+export interface StreamMessageLimits {
+  readonly entries: number;
+  /** Of the entries together. */
+  readonly bytes: number;
 }
 
 function varintSize(value: number): number {

@@ -10,7 +10,7 @@ import type { FileSystemUsage, Snapshots } from "../storage/snapshots.ts";
 import { EncodedList } from "./encoded_list.ts";
 import { checkLength } from "./field_checks.ts";
 import { imageInfo, imageMessage } from "./image_message.ts";
-import { LIMITS } from "./limits.ts";
+import { LIMITS, STREAM_MESSAGE } from "./limits.ts";
 import type { ImageMethods } from "./methods.ts";
 import { pullCredentials } from "./pull_credentials.ts";
 import { kubeletPullError } from "./pull_failure.ts";
@@ -24,7 +24,6 @@ export interface ImageServiceOptions {
 
 /** Number of the repeated field of both list answers. */
 const IMAGES = 1;
-const STREAM_CHUNK = 3_000;
 
 export function imageMethods({ images, snapshots, clock }: ImageServiceOptions): ImageMethods {
   const encoded = new EncodedImages();
@@ -32,7 +31,7 @@ export function imageMethods({ images, snapshots, clock }: ImageServiceOptions):
     new EncodedList(IMAGES, selected(images, filter).map((record) => encoded.of(record)));
   return {
     listImages: ({ filter }) => list(filter),
-    streamImages: ({ filter }) => list(filter).chunks(STREAM_CHUNK),
+    streamImages: ({ filter }) => list(filter).chunks(STREAM_MESSAGE),
     imageStatus({ image, verbose }) {
       const record = images.find(validateImageSpec("image", image));
       if (record === undefined) return { image: undefined, info: {} };

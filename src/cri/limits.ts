@@ -32,6 +32,9 @@ export const ALWAYS_SERVED: ReadonlySet<string> = new Set(["Version", "Status"])
 /** Largest request, as the kubelet's own limit for what it sends and receives. */
 export const RECEIVE_LIMIT_BYTES = 16 * 1024 * 1024;
 
+/** A message of a list that is streamed. The kubelet takes up to 16 MiB; this is read in one go. */
+export const STREAM_MESSAGE = { entries: 3_000, bytes: 256 * 1024 } as const;
+
 /**
  * Tags and lengths read while decoding one request. A megabyte of empty list entries is half a
  * million objects; without this, 16 MiB of them would end the process before any list is counted.

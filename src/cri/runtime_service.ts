@@ -6,6 +6,7 @@
 import type { ContainerService, SandboxService } from "../pod/service.ts";
 import { EncodedList } from "./encoded_list.ts";
 import { required } from "./field_checks.ts";
+import { STREAM_MESSAGE } from "./limits.ts";
 import { type RuntimeMethods, unimplemented } from "./methods.ts";
 import { type NodeFacts, runtimeConfigResponse, statusResponse } from "./node_status.ts";
 import { refuseUnsupportedContainer, refuseUnsupportedSandbox } from "./unsupported_fields.ts";
@@ -17,7 +18,10 @@ import {
   validateSandboxFilter,
   validateTimeoutMs,
 } from "./validate_references.ts";
-import { validateUpdateContainerResources } from "./validate_resources.ts";
+import {
+  validateUpdateContainerResources,
+  validateUpdatePodSandboxResources,
+} from "./validate_resources.ts";
 import { validateRunPodSandbox } from "./validate_sandbox.ts";
 
 export interface RuntimeServiceOptions {
@@ -40,8 +44,6 @@ const RUNTIME_API_VERSION = "v1";
 
 /** Number of the repeated field of all list and stream answers. */
 const ITEMS = 1;
-/** Entries of one message of a stream: well below a client's limit of 16 MiB. */
-const STREAM_CHUNK = 3_000;
 
 export function runtimeMethods(options: RuntimeServiceOptions): RuntimeMethods {
   return {
@@ -80,7 +82,8 @@ type SandboxMethod =
   | "removePodSandbox"
   | "podSandboxStatus"
   | "listPodSandbox"
-  | "streamPodSandboxes";
+  | "streamPodSandboxes"
+  | "updatePodSandboxResources";
 
 function sandboxMethods(sandboxes: SandboxService): Pick<RuntimeMethods, SandboxMethod> {
   return {
@@ -106,7 +109,12 @@ function sandboxMethods(sandboxes: SandboxService): Pick<RuntimeMethods, Sandbox
     },
     streamPodSandboxes({ filter }) {
       validateSandboxFilter(filter);
-      return new EncodedList(ITEMS, sandboxes.list(filter)).chunks(STREAM_CHUNK);
+      return new EncodedList(ITEMS, sandboxes.list(filter)).chunks(STREAM_MESSAGE);
+    },
+    async updatePodSandboxResources(request) {
+      const { podSandboxId, ...resources } = validateUpdatePodSandboxResources(request);
+      await sandboxes.updateResources(podSandboxId, resources);
+      return {};
     },
   };
 }
@@ -149,7 +157,7 @@ function containerMethods(containers: ContainerService): Pick<RuntimeMethods, Co
     },
     streamContainers({ filter }) {
       validateContainerFilter(filter);
-      return new EncodedList(ITEMS, containers.list(filter)).chunks(STREAM_CHUNK);
+      return new EncodedList(ITEMS, containers.list(filter)).chunks(STREAM_MESSAGE);
     },
     containerStatus: ({ containerId, verbose }) =>
       containers.status(validateId("container_id", containerId), verbose),
@@ -174,11 +182,9 @@ function containerMethods(containers: ContainerService): Pick<RuntimeMethods, Co
 const STATISTICS =
   "statistics come later; until then the kubelet evicts no pod for want of memory or disk";
 const CHECKPOINT = "leave it out; checkpoint and restore come later";
-const RESOURCES = "make the pod anew with the limits it shall have";
 
 /** Methods that are registered, and refused by name until they are built. */
 const LATER = {
-  updatePodSandboxResources: unimplemented("UpdatePodSandboxResources", RESOURCES),
   getContainerEvents: unimplemented("GetContainerEvents", "list containers instead"),
   containerStats: unimplemented("ContainerStats", STATISTICS),
   listContainerStats: unimplemented("ListContainerStats", STATISTICS),

@@ -4,7 +4,11 @@
  * @module
  */
 import { UnimplementedError } from "../errors/mod.ts";
-import type { LinuxContainerResources, UpdateContainerResourcesRequest } from "../proto/mod.ts";
+import type {
+  LinuxContainerResources,
+  UpdateContainerResourcesRequest,
+  UpdatePodSandboxResourcesRequest,
+} from "../proto/mod.ts";
 import { checkEach, checkLength, checkMap, checkRange, refuse } from "./field_checks.ts";
 import { LIMITS } from "./limits.ts";
 import { validateId } from "./validate_references.ts";
@@ -44,6 +48,16 @@ export function validateUpdateContainerResources(
   });
   validateResources("linux", linux, MEMORY_UPDATE);
   return { containerId, linux };
+}
+
+/** @throws {InvalidArgumentError} as {@link validateResources}, or an empty id */
+export function validateUpdatePodSandboxResources(
+  request: UpdatePodSandboxResourcesRequest,
+): UpdatePodSandboxResourcesRequest {
+  validateId("pod_sandbox_id", request.podSandboxId);
+  validateResources("overhead", request.overhead, MEMORY_UPDATE);
+  validateResources("resources", request.resources, MEMORY_UPDATE);
+  return request;
 }
 
 /** @throws {InvalidArgumentError} out of the kernel's ranges, or not a CPU list or page size */

@@ -33,6 +33,7 @@ import {
   containerIn,
   containerKey,
   type ContainerRecord,
+  isLive,
   type LiveContainer,
   requireRunning,
 } from "./container.ts";
@@ -184,7 +185,13 @@ export class Containers implements ContainerService {
 
   async reopenLog(idOrPrefix: string): Promise<void> {
     const { registry, runtime } = this.#options;
-    const record = requireRunning(registry.requireContainer(idOrPrefix), "reopen its log");
+    const record = registry.requireContainer(idOrPrefix);
+    if (!isLive(record)) {
+      throw new FailedPreconditionError(
+        `Container ${record.id} is ${record.state.kind}: its log cannot be reopened`,
+        { id: record.id, field: "container_id", remedy: "nothing is written to it any more" },
+      );
+    }
     await runtime.reopenLog(record.place, record.state);
   }
 

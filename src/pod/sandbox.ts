@@ -12,7 +12,7 @@
  */
 import { InternalError } from "../errors/mod.ts";
 import { type JsonObject, parseSandboxId, type SandboxId } from "../model/mod.ts";
-import { PodSandboxConfig, PodSandboxState } from "../proto/mod.ts";
+import { LinuxContainerResources, PodSandboxConfig, PodSandboxState } from "../proto/mod.ts";
 import type { ProcessIdentity } from "../sys/watching.ts";
 
 /** A namespace of the pod: pinned at a path, or the node's own. */
@@ -47,6 +47,12 @@ export type SandboxState =
   /** Invisible again; the removal goes on after a restart. */
   | { readonly kind: "removing" };
 
+/** What a pod may use, overhead of its runtime apart. */
+export interface SandboxResources {
+  readonly overhead?: LinuxContainerResources | undefined;
+  readonly resources?: LinuxContainerResources | undefined;
+}
+
 export interface SandboxRecord {
   readonly id: SandboxId;
   readonly config: PodSandboxConfig;
@@ -64,6 +70,8 @@ export interface SandboxRecord {
   readonly cgroupParent: string;
   /** Host name inside the pod. */
   readonly hostname: string;
+  /** As it was last updated; what is absent is as the request that made the sandbox said. */
+  readonly updated?: SandboxResources;
   readonly state: SandboxState;
 }
 
@@ -123,6 +131,7 @@ export function sandboxToJson(record: SandboxRecord): JsonObject {
     namespaces: namespacesToJson(record.namespaces),
     cgroupParent: record.cgroupParent,
     hostname: record.hostname,
+    ...(record.updated === undefined ? {} : { updated: resourcesToJson(record.updated) }),
     state: stateToJson(record.state),
   };
 }
@@ -141,11 +150,40 @@ export function sandboxFromJson(json: JsonObject): SandboxRecord {
       namespaces: namespacesFromJson(json["namespaces"] as JsonObject),
       cgroupParent: String(json["cgroupParent"]),
       hostname: String(json["hostname"]),
+      ...(json["updated"] === undefined
+        ? {}
+        : { updated: resourcesFromJson(json["updated"] as JsonObject) }),
       state: stateFromJson(json["state"]),
     };
   } catch (cause) {
     throw new InternalError("The record of a sandbox cannot be read", { cause });
   }
+}
+
+/** What the pod may use now. */
+export function sandboxResources({ config, updated }: SandboxRecord): SandboxResources {
+  return {
+    overhead: updated?.overhead ?? config.linux?.overhead,
+    resources: updated?.resources ?? config.linux?.resources,
+  };
+}
+
+const RESOURCE_FIELDS = ["overhead", "resources"] as const;
+
+function resourcesToJson(resources: SandboxResources): JsonObject {
+  return Object.fromEntries(RESOURCE_FIELDS.flatMap((field) => {
+    const value = resources[field];
+    if (value === undefined) return [];
+    return [[field, LinuxContainerResources.encode(value).finish().toBase64()]];
+  }));
+}
+
+function resourcesFromJson(json: JsonObject): SandboxResources {
+  return Object.fromEntries(RESOURCE_FIELDS.flatMap((field) => {
+    const text = json[field];
+    if (text === undefined) return [];
+    return [[field, LinuxContainerResources.decode(Uint8Array.fromBase64(String(text)))]];
+  }));
 }
 
 /** A PID namespace without a pin is a word, as it was before pods could have one. */

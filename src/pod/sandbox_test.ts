@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import type { JsonObject } from "../model/mod.ts";
-import { sandboxFromJson, sandboxIn, sandboxIps, sandboxKey, sandboxToJson } from "./sandbox.ts";
+import { LinuxContainerResources } from "../proto/mod.ts";
+import {
+  sandboxFromJson,
+  sandboxIn,
+  sandboxIps,
+  sandboxKey,
+  sandboxResources,
+  sandboxToJson,
+} from "./sandbox.ts";
 import { sandboxRecord } from "./_test_records.ts";
 
 Deno.test("a sandbox's record survives JSON, annotations with odd keys included", () => {
@@ -60,4 +68,22 @@ Deno.test("a record from before pods could share their PID namespace is read", (
     assert.deepEqual(sandboxFromJson(old).namespaces.pid, { kind: pid });
   }
   assert.throws(() => sandboxFromJson({ ...json, namespaces: { ...namespaces, pid: {} } }));
+});
+
+Deno.test("a sandbox's record keeps what it may use since its last update, and one without has what was asked for", () => {
+  const record = sandboxRecord({ kind: "ready", ips: [] }, {
+    linux: { resources: { cpuShares: 100n }, overhead: { cpuShares: 2n } },
+  });
+  const reread = (of: typeof record) =>
+    sandboxFromJson(JSON.parse(JSON.stringify(sandboxToJson(of))));
+  assert.ok(!("updated" in sandboxToJson(record)));
+  assert.equal(sandboxResources(reread(record)).resources?.cpuShares, 100n);
+  const resources = LinuxContainerResources.fromPartial({
+    memoryLimitInBytes: 2n ** 62n,
+    unified: { "memory.high": "1" },
+  });
+  const read = reread({ ...record, updated: { resources } });
+  assert.deepEqual(sandboxResources(read).resources, resources);
+  assert.equal(sandboxResources(read).overhead?.cpuShares, 2n);
+  assert.deepEqual(reread(read), read);
 });

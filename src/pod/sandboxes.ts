@@ -48,6 +48,7 @@ import {
   sandboxKey,
   type SandboxNamespaces,
   type SandboxRecord,
+  type SandboxResources,
 } from "./sandbox.ts";
 import {
   type SandboxNetwork,
@@ -55,12 +56,13 @@ import {
   sandboxRunPlan,
   type SandboxRunRooms,
 } from "./sandbox_run.ts";
-import { sandboxStatus } from "./sandbox_status.ts";
+import { sandboxInfo, sandboxStatus } from "./sandbox_status.ts";
 import type { EncodedItems, RunSandboxRequest, SandboxService } from "./service.ts";
 
 const RUN = "run-pod-sandbox";
 const STOP = "stop-pod-sandbox";
 const REMOVE = "remove-pod-sandbox";
+const UPDATE = "update-pod-sandbox";
 
 /** What the containers' side does for a sandbox that ends. */
 export interface SandboxMembers {
@@ -180,7 +182,13 @@ export class Sandboxes implements SandboxService {
 
   status(id: string, verbose: boolean): PodSandboxStatusResponse {
     const record = this.#options.registry.requireSandbox(id);
-    return sandboxStatus(record, verbose, this.#timings.get(record.id) ?? []);
+    const info = () => JSON.stringify(sandboxInfo(record, this.#timings.get(record.id) ?? []));
+    return {
+      status: sandboxStatus(record),
+      info: verbose ? { info: info() } : {},
+      containersStatuses: [],
+      timestamp: 0n,
+    };
   }
 
   list(filter: PodSandboxFilter | undefined): EncodedItems {
@@ -190,6 +198,29 @@ export class Sandboxes implements SandboxService {
       if (sandboxMatches(record, filter)) items.push(registry.encodedSandbox(record));
     }
     return items;
+  }
+
+  async updateResources(idOrPrefix: string, resources: SandboxResources): Promise<void> {
+    const { registry, runner } = this.#options;
+    const { id } = registry.requireSandbox(idOrPrefix);
+    // Not behind the lock of a stop, which may take long: looked at and committed in one turn.
+    await runner.commit(UPDATE, "commit", () => {
+      const record = registry.requireSandbox(id);
+      if (record.state.kind !== "ready") {
+        throw new FailedPreconditionError(
+          `Sandbox ${id} is ${record.state.kind}: what it may use cannot be changed`,
+          { id, field: "pod_sandbox_id", remedy: "only a sandbox that is ready can be resized" },
+        );
+      }
+      const before = record.updated ?? {};
+      registry.putSandbox({
+        ...record,
+        updated: {
+          overhead: resources.overhead ?? before.overhead,
+          resources: resources.resources ?? before.resources,
+        },
+      });
+    });
   }
 
   /** Goes on with a stop that a restart cut off, or that the reboot made necessary. */

@@ -14,6 +14,7 @@ import type {
   PodSandboxStatusResponse,
 } from "../proto/mod.ts";
 import type { ContainerId, SandboxId } from "../model/mod.ts";
+import type { SandboxResources } from "./sandbox.ts";
 import type { ExecResult } from "../runtime/containers_runtime.ts";
 
 /** A list answer made of messages that are kept encoded: each entry is one `PodSandbox` or `Container`. */
@@ -52,6 +53,14 @@ export interface SandboxService {
   /** @throws {NotFoundError} no such sandbox */
   status(id: string, verbose: boolean): PodSandboxStatusResponse;
   list(filter: PodSandboxFilter | undefined): EncodedItems;
+  /**
+   * Takes note of what the pod may use from now on, which the kubelet sets at the pod's cgroup itself.
+   * What is left out stays as it is.
+   *
+   * @throws {NotFoundError} no such sandbox
+   * @throws {FailedPreconditionError} it is not ready
+   */
+  updateResources(id: string, resources: SandboxResources): Promise<void>;
 }
 
 /** Containers, under the same rules as {@link SandboxService}. */
@@ -75,6 +84,10 @@ export interface ContainerService {
    *   limit, or the kernel refuses a value; nothing is changed then
    */
   updateResources(id: string, resources: LinuxContainerResources): Promise<void>;
-  /** @throws {FailedPreconditionError} the container is not running */
+  /**
+   * Waits for no stop, start or update of the container; calls at the same time join.
+   *
+   * @throws {FailedPreconditionError} it has ended; says so
+   */
   reopenLog(id: string): Promise<void>;
 }

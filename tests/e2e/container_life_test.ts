@@ -410,6 +410,24 @@ test("ReopenContainerLog writes on in a new file, and loses nothing when the fil
   await refused(reopen(), "FAILED_PRECONDITION", container.id, "exited");
 });
 
+test("a log is reopened while a stop waits for its container, and not once that has ended", async (bench) => {
+  const container = await bench.pod({
+    script: "trap 'echo asked to stop' TERM; echo ready; while :; do sleep 0.1; done",
+  });
+  await container.says("ready");
+  const { logPath } = await container.status();
+  const reopen = () => bench.runtime.reopenContainerLog({ containerId: container.id });
+  const stop = bench.runtime.stopContainer({ containerId: container.id, timeout: 600n });
+  await container.says("asked to stop");
+  await Deno.rename(logPath, `${logPath}.1`);
+  await reopen();
+  assert.equal((await container.status()).state, ContainerState.CONTAINER_RUNNING);
+  assert.ok((await Deno.stat(logPath)).isFile);
+  await bench.runtime.stopContainer({ containerId: container.id, timeout: 0n });
+  await stop;
+  await refused(reopen(), "FAILED_PRECONDITION", container.id, "exited");
+});
+
 test("a log path is relative and stays below its directory", async (bench) => {
   const sandbox = await bench.sandbox();
   for (const logPath of ["/etc/passwd", "../x.log", "a/../../x.log", "a\0b"]) {

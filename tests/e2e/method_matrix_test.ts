@@ -213,12 +213,12 @@ const ROWS: readonly Row[] = [
     // The other one is what every container here stands on.
     valid: ({ bench }) => ({ image: { image: bench.image("spare") } }),
   },
-  later({
+  {
     method: "updatePodSandboxResources",
     empty: REFUSED,
     named: { kind: "sandbox", request: sandboxId, unknown: ["NOT_FOUND"], ambiguous: REFUSED },
     valid: ({ pod }) => ({ podSandboxId: pod.id, resources: { cpuShares: 512n } }),
-  }),
+  },
   {
     method: "exec",
     empty: REFUSED,

@@ -248,7 +248,6 @@ test("a method that comes later is UNIMPLEMENTED, by name and with what to use u
     "exec",
     "attach",
     "portForward",
-    "updatePodSandboxResources",
     "containerStats",
     "listContainerStats",
     "streamContainerStats",

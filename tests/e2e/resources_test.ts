@@ -385,3 +385,27 @@ test("at a limit of the pod the container that is killed is OOMKilled, and its n
   const killed = await neighbour.ended();
   assert.deepEqual([killed.exitCode, killed.reason], [137, "Error"]);
 });
+
+test("what a pod may use is changed while it is ready, and is so after a restart", async (bench) => {
+  const sandbox = await bench.sandbox();
+  const update = (podSandboxId: string) =>
+    bench.runtime.updatePodSandboxResources({
+      podSandboxId,
+      resources: { cpuShares: 777n, memoryLimitInBytes: 1n << 40n },
+    });
+  await refused(update("f".repeat(64)), "NOT_FOUND");
+  await update(sandbox.id);
+  const resources = async () => {
+    const { info } = await bench.runtime.podSandboxStatus({
+      podSandboxId: sandbox.id,
+      verbose: true,
+    });
+    return JSON.parse(info["info"] ?? "{}").resources;
+  };
+  const changed = await resources();
+  assert.deepEqual([changed.cpuShares, changed.memoryLimitInBytes], ["777", String(1n << 40n)]);
+  await bench.restart("kill");
+  assert.deepEqual(await resources(), changed);
+  await bench.runtime.stopPodSandbox({ podSandboxId: sandbox.id });
+  await refused(update(sandbox.id), "FAILED_PRECONDITION", sandbox.id);
+});

@@ -273,6 +273,10 @@ func (s *session) resources() {
 	got := answer.GetStatus().GetResources().GetLinux()
 	s.tap.check("ContainerStatus has the resources that were changed", err,
 		got.GetCpuShares() == 512 && got.GetMemoryLimitInBytes() == limit, "%v", got)
+	_, err = s.runtime.UpdatePodSandboxResources(s.ctx, &runtimeapi.UpdatePodSandboxResourcesRequest{
+		PodSandboxId: s.pod, Resources: &runtimeapi.LinuxContainerResources{CpuShares: 512},
+	})
+	s.tap.check("UpdatePodSandboxResources", err, true, "")
 	s.expectCode("UpdateContainerResources of a container that is not there", codes.NotFound,
 		s.runtime.UpdateContainerResources(s.ctx, "0000000000000000", &runtimeapi.ContainerResources{
 			Linux: &runtimeapi.LinuxContainerResources{CpuShares: 512},

@@ -29,12 +29,6 @@ func (s *session) unbuilt() {
 			})
 			return err
 		}},
-		{"UpdatePodSandboxResources", func() error {
-			_, err := s.runtime.UpdatePodSandboxResources(ctx, &runtimeapi.UpdatePodSandboxResourcesRequest{
-				PodSandboxId: pod,
-			})
-			return err
-		}},
 		{"ContainerStats", func() error {
 			_, err := s.runtime.ContainerStats(ctx, container)
 			return err

@@ -7,41 +7,34 @@ import assert from "node:assert/strict";
 import { startRegistry } from "../integration/registry.ts";
 import { busyboxImage } from "../integration/test_images.ts";
 import { ImageServiceDefinition, RuntimeServiceDefinition } from "../../src/proto/mod.ts";
+import { buildGoClient, lackingForGoClient, runGoClient, tail } from "../support/go_client.ts";
 import { unless } from "../support/skipping.ts";
 import { TestNode } from "../support/test_node.ts";
 
-const SOURCE = new URL("client/", import.meta.url).pathname;
-const TOP = new URL("../../", import.meta.url).pathname;
-
 Deno.test({
   ...unless(
-    lacking(),
+    lackingForGoClient(),
     "The kubelet's client library finds every method of a pod's life as it should be",
   ),
   async fn(t) {
     let client = "";
     // A minute on a machine whose Go has built nothing yet, and a second ever after.
-    await t.step("it builds", async () => void (client = await buildClient()));
+    await t.step("it builds", async () => void (client = await buildGoClient()));
     await using registry = await startRegistry();
     await registry.push("e2e/busybox", "1", busyboxImage());
     await using node = await TestNode.make({ insecureRegistries: [registry.address] });
     await using server = await node.start({ env: { CONTAINER_LOG_LEVEL: "debug" } });
     for (const streaming of [false, true]) {
       await t.step(streaming ? "with streamed lists" : "with lists in one answer", async () => {
-        const { code, stdout } = await new Deno.Command(client, {
-          args: [
-            `-endpoint=unix://${node.socket}`,
-            `-image=${registry.address}/e2e/busybox:1`,
-            `-log-directory=${node.logDir}/e2e${streaming ? "-streaming" : ""}`,
-            `-cgroup-parent=${node.cgroupParent}/e2e`,
-            `-streaming=${streaming}`,
-          ],
-          stderr: "inherit",
-        }).output();
-        const lines = new TextDecoder().decode(stdout).split("\n");
-        const failed = lines.filter((line) => !line.startsWith("ok "));
-        assert.equal(code, 0, `${failed.join("\n")}\n${await tail(server.logPath)}`);
-        assert.ok(lines.length > 80, "the client went through all of its checks");
+        const { code, passed, rest } = await runGoClient(client, [
+          `-endpoint=unix://${node.socket}`,
+          `-image=${registry.address}/e2e/busybox:1`,
+          `-log-directory=${node.logDir}/e2e${streaming ? "-streaming" : ""}`,
+          `-cgroup-parent=${node.cgroupParent}/e2e`,
+          `-streaming=${streaming}`,
+        ]);
+        assert.equal(code, 0, `${rest}\n${await tail(server.logPath)}`);
+        assert.ok(passed > 80, "the client went through all of its checks");
       });
     }
     await t.step("every method that has one answer was called", async () => {
@@ -59,32 +52,3 @@ Deno.test({
     });
   },
 });
-
-/** Needs root for pods, and Go for the client. */
-function lacking(): string | undefined {
-  if (Deno.uid() !== 0) return "needs root";
-  try {
-    new Deno.Command("go", { args: ["version"] }).outputSync();
-    return undefined;
-  } catch {
-    return "needs Go";
-  }
-}
-
-/** Go's own cache makes a second build a matter of a second. */
-async function buildClient(): Promise<string> {
-  const path = `${TOP}.cache/e2e/cri-client`;
-  const { success } = await new Deno.Command("go", {
-    args: ["build", "-trimpath", "-mod=readonly", "-o", path, "."],
-    cwd: SOURCE,
-    stdout: "inherit",
-    stderr: "inherit",
-  }).output();
-  assert.ok(success, "go build of the client");
-  return path;
-}
-
-/** The last lines of the server's log. */
-async function tail(path: string): Promise<string> {
-  return (await Deno.readTextFile(path)).split("\n").slice(-30).join("\n");
-}

@@ -1,5 +1,9 @@
 // Command client drives a CRI server with the kubelet's own client library and says what it saw:
 // one line of TAP for each check. It ends with status 1 if one failed.
+//
+//	client -endpoint=unix://SOCKET ...          a pod's life
+//	client streams -endpoint=unix://SOCKET ...  exec, attach and port-forward, by client-go
+//	client echo PORT                            a server that the latter forwards to
 package main
 
 import (
@@ -42,6 +46,16 @@ type session struct {
 }
 
 func main() {
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "streams":
+			streamsMain(os.Args[2:])
+			return
+		case "echo":
+			echoMain(os.Args[2:])
+			return
+		}
+	}
 	var opts options
 	flag.StringVar(&opts.endpoint, "endpoint", "", "CRI endpoint, unix:///path")
 	flag.StringVar(&opts.image, "image", "", "image to pull; has sh, sleep and echo")

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // tap counts checks and prints them in the Test Anything Protocol.
@@ -34,4 +35,10 @@ func (t *tap) end() bool {
 // asExit finds the exit status that the client library wraps into its error.
 func asExit(err error, exit *interface{ ExitStatus() int }) bool {
 	return err != nil && errors.As(err, exit)
+}
+
+// figure prints how fast bytes went there and back; it passes no judgement.
+func (t *tap) figure(what string, bytes int64, took time.Duration) {
+	fmt.Printf("# %s: %d MiB there and back in %.1f s, %.0f MiB/s\n", what, bytes>>20, took.Seconds(),
+		float64(bytes>>20)/took.Seconds())
 }

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/httpstream"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/portforward"
+	"k8s.io/client-go/tools/remotecommand"
+	"k8s.io/client-go/transport/spdy"
+	internalapi "k8s.io/cri-api/pkg/apis"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+	remote "k8s.io/cri-client/pkg"
+	"k8s.io/klog/v2"
+)
+
+// streamOptions are what the driver of the test has made ready.
+type streamOptions struct {
+	endpoint  string
+	protocol  string
+	container string
+	pod       string
+	port      int
+	bytes     int64
+	execs     int
+	attaches  int
+}
+
+// streams checks exec, attach and port-forward by one protocol, as kubectl speaks it.
+type streams struct {
+	ctx     context.Context
+	opts    streamOptions
+	runtime internalapi.RuntimeService
+	tap     *tap
+}
+
+func streamsMain(args []string) {
+	var opts streamOptions
+	flags := flag.NewFlagSet("streams", flag.ExitOnError)
+	flags.StringVar(&opts.endpoint, "endpoint", "", "CRI endpoint, unix:///path")
+	flags.StringVar(&opts.protocol, "protocol", "spdy", "spdy or websocket")
+	flags.StringVar(&opts.container, "container", "", "container with standard input that echoes lines")
+	flags.StringVar(&opts.pod, "pod", "", "pod with a server that echoes what it is sent")
+	flags.IntVar(&opts.port, "port", 0, "port of that server")
+	flags.Int64Var(&opts.bytes, "bytes", 64<<20, "bytes to send through a command and back")
+	flags.IntVar(&opts.execs, "execs", 0, "instead of the checks: run so many commands, and break one off")
+	flags.IntVar(&opts.attaches, "attaches", 0, "instead of the checks: break off so many attached sessions")
+	_ = flags.Parse(args)
+
+	// The library complains of every connection that is broken off on purpose.
+	klog.LogToStderr(false)
+	klog.SetOutput(io.Discard)
+	// A hang guard, ten times and more what all of it takes.
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	runtime, err := remote.NewRemoteRuntimeService(ctx, opts.endpoint, 2*time.Minute, nil, false)
+	if err != nil {
+		fmt.Println("Bail out! could not connect:", err)
+		os.Exit(1)
+	}
+	s := &streams{ctx: ctx, opts: opts, runtime: runtime, tap: &tap{}}
+	if opts.execs > 0 || opts.attaches > 0 {
+		s.flood()
+	} else {
+		s.execs()
+		s.attaches()
+		s.forwards()
+		s.tokens()
+	}
+	if !s.tap.end() {
+		os.Exit(1)
+	}
+}
+
+// execURL asks for the URL of a command.
+func (s *streams) execURL(request *runtimeapi.ExecRequest) (*url.URL, error) {
+	request.ContainerId = s.opts.container
+	answer, err := s.runtime.Exec(s.ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	return url.Parse(answer.GetUrl())
+}
+
+func (s *streams) attachURL(stdin bool) (*url.URL, error) {
+	answer, err := s.runtime.Attach(s.ctx, &runtimeapi.AttachRequest{
+		ContainerId: s.opts.container, Stdin: stdin, Stdout: true, Stderr: true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return url.Parse(answer.GetUrl())
+}
+
+func (s *streams) forwardURL() (*url.URL, error) {
+	answer, err := s.runtime.PortForward(s.ctx, &runtimeapi.PortForwardRequest{PodSandboxId: s.opts.pod})
+	if err != nil {
+		return nil, err
+	}
+	return url.Parse(answer.GetUrl())
+}
+
+// executor is the library's for exec and attach.
+func (s *streams) executor(to *url.URL) (remotecommand.Executor, error) {
+	if s.opts.protocol == "websocket" {
+		return remotecommand.NewWebSocketExecutor(&rest.Config{}, http.MethodGet, to.String())
+	}
+	return remotecommand.NewSPDYExecutor(&rest.Config{}, http.MethodPost, to)
+}
+
+// stream opens a URL and serves it to its end.
+func (s *streams) stream(ctx context.Context, to *url.URL, options remotecommand.StreamOptions) error {
+	executor, err := s.executor(to)
+	if err != nil {
+		return err
+	}
+	return executor.StreamWithContext(ctx, options)
+}
+
+// dialer is the library's for port-forward.
+func (s *streams) dialer(to *url.URL) (httpstream.Dialer, error) {
+	if s.opts.protocol == "websocket" {
+		return portforward.NewSPDYOverWebsocketDialer(to, &rest.Config{})
+	}
+	transport, upgrader, err := spdy.RoundTripperFor(&rest.Config{})
+	if err != nil {
+		return nil, err
+	}
+	return spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, to), nil
+}

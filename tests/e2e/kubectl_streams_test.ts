@@ -1,0 +1,174 @@
+/**
+ * The libraries below `kubectl exec`, `attach` and `port-forward`, in a Go program, against the server as
+ * a process.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { startRegistry } from "../integration/registry.ts";
+import { busyboxImage } from "../integration/test_images.ts";
+import { ContainerConfig } from "../../src/proto/mod.ts";
+import type { CriClient } from "../support/cri_client.ts";
+import { buildGoClient, lackingForGoClient, runGoClient, tail } from "../support/go_client.ts";
+import { containerConfig, podConfig, removePod } from "../support/pods.ts";
+import { unless } from "../support/skipping.ts";
+import { type RunningServer, TestNode } from "../support/test_node.ts";
+
+const PORT = 8080;
+/** Says each line that it is given on both of its outputs. */
+const PARROT = 'while read -r line; do echo "out $line"; echo "err $line" >&2; done';
+const FLOOD = 200;
+
+Deno.test({
+  ...unless(
+    lackingForGoClient(),
+    "kubectl's client library has its streams by SPDY and by WebSocket",
+  ),
+  async fn(t) {
+    let program = "";
+    await t.step("it builds", async () => void (program = await buildGoClient()));
+    await using registry = await startRegistry();
+    await registry.push("e2e/busybox", "1", busyboxImage());
+    await using node = await TestNode.make({ insecureRegistries: [registry.address] });
+    await using server = await node.start();
+    const image = `${registry.address}/e2e/busybox:1`;
+    await server.client.images.pullImage({ image: { image } });
+    const pod = await runEchoes(server.client, node, { image, program });
+
+    const run = async (protocol: string, ...more: string[]) => {
+      const { code, passed, rest } = await runGoClient(program, [
+        "streams",
+        `-endpoint=unix://${node.socket}`,
+        `-protocol=${protocol}`,
+        `-container=${pod.parrot}`,
+        `-pod=${pod.sandbox}`,
+        `-port=${PORT}`,
+        ...more,
+      ]);
+      assert.equal(code, 0, `${rest}\n${await tail(server.logPath)}`);
+      return passed;
+    };
+    for (const protocol of ["spdy", "websocket"]) {
+      await t.step(`exec, attach and port-forward by ${protocol}`, async () => {
+        assert.ok(await run(protocol) >= 17, "the client went through all of its checks");
+      });
+    }
+    await t.step(
+      `${FLOOD} commands and ${FLOOD} broken-off clients leave nothing behind`,
+      async () => {
+        const before = await belongings(server, pod.parrot);
+        for (const protocol of ["spdy", "websocket"]) {
+          await run(protocol, `-execs=${FLOOD / 2}`, `-attaches=${FLOOD / 2}`);
+        }
+        // The last ones may be on their way out still.
+        let after = await belongings(server, pod.parrot);
+        for (const end = Date.now() + 60_000; !isWithin(after, before) && Date.now() < end;) {
+          await new Promise((resolve) => setTimeout(resolve, 50));
+          after = await belongings(server, pod.parrot);
+        }
+        assert.ok(isWithin(after, before), `${JSON.stringify(before)}, ${JSON.stringify(after)}`);
+      },
+    );
+    await removePod(server.client, pod.sandbox);
+    assert.deepEqual(await node.residue(), []);
+  },
+});
+
+interface Echoes {
+  readonly sandbox: string;
+  /** Container that repeats lines. */
+  readonly parrot: string;
+}
+
+/** A pod with a container that repeats lines and one that repeats what comes to its port. */
+async function runEchoes(
+  client: CriClient,
+  node: TestNode,
+  { image, program }: { readonly image: string; readonly program: string },
+): Promise<Echoes> {
+  const sandboxConfig = podConfig(node, { name: "echoes" });
+  const { podSandboxId: sandbox } = await client.runtime.runPodSandbox({ config: sandboxConfig });
+  const start = async (config: ReturnType<typeof containerConfig>) => {
+    const { containerId } = await client.runtime.createContainer({
+      podSandboxId: sandbox,
+      config,
+      sandboxConfig,
+    });
+    await client.runtime.startContainer({ containerId });
+    return containerId;
+  };
+  const parrot = await start({
+    ...containerConfig({ name: "parrot", image, script: PARROT }),
+    stdin: true,
+  });
+  const server = containerConfig({ name: "server", image });
+  const { mounts } = ContainerConfig.fromPartial({
+    mounts: [{ containerPath: "/client", hostPath: program, readonly: true }],
+  });
+  await start({ ...server, command: ["/client", "echo", String(PORT)], mounts });
+  await listens(`${node.logDir}/echoes/${server.logPath}`);
+  return { sandbox, parrot };
+}
+
+/** The server says so in its log once it listens. */
+async function listens(log: string): Promise<void> {
+  for (const end = Date.now() + 60_000; Date.now() < end;) {
+    if ((await Deno.readTextFile(log).catch(() => "")).includes("listening")) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new Error(`nothing in ${log}`);
+}
+
+/** Counts of what sessions take while they last. */
+interface Belongings {
+  readonly serverDescriptors: number;
+  readonly serverChildren: number;
+  readonly monitorDescriptors: number;
+  readonly containerProcesses: number;
+}
+
+async function belongings(
+  { client, pid }: RunningServer,
+  containerId: string,
+): Promise<Belongings> {
+  const { info } = await client.runtime.containerStatus({ containerId, verbose: true });
+  const { pid: first } = JSON.parse(info["info"] ?? "{}") as { pid: number };
+  return {
+    serverDescriptors: descriptorsOf(pid),
+    serverChildren: childrenOf(pid).length,
+    monitorDescriptors: descriptorsOf(parentOf(first)),
+    containerProcesses: neighboursOf(first),
+  };
+}
+
+function isWithin(now: Belongings, before: Belongings): boolean {
+  return (Object.keys(before) as (keyof Belongings)[]).every((key) => now[key] <= before[key]);
+}
+
+function descriptorsOf(pid: number): number {
+  return [...Deno.readDirSync(`/proc/${pid}/fd`)].length;
+}
+
+function parentOf(pid: number): number {
+  return Number(/^PPid:\s+(\d+)/m.exec(Deno.readTextFileSync(`/proc/${pid}/status`))?.[1]);
+}
+
+/** Children of all of a process's threads. */
+function childrenOf(pid: number): string[] {
+  return [...Deno.readDirSync(`/proc/${pid}/task`)].flatMap(({ name }) =>
+    Deno.readTextFileSync(`/proc/${pid}/task/${name}/children`).split(" ").filter((child) => child)
+  );
+}
+
+/** Processes in a process's PID namespace: a container's, with its commands. */
+function neighboursOf(pid: number): number {
+  const namespace = Deno.readLinkSync(`/proc/${pid}/ns/pid`);
+  return [...Deno.readDirSync("/proc")].filter(({ name }) => {
+    if (!/^\d+$/.test(name)) return false;
+    try {
+      return Deno.readLinkSync(`/proc/${name}/ns/pid`) === namespace;
+    } catch {
+      return false; // It has ended meanwhile.
+    }
+  }).length;
+}

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -254,6 +255,7 @@ func (s *session) containerLife() {
 			"%v", found)
 	}
 	s.exec()
+	s.urls()
 	s.resources()
 	s.unbuilt()
 	s.logs()
@@ -318,6 +320,20 @@ func (s *session) exec() {
 		"%v", time.Since(started))
 	_, _, err = s.runtime.ExecSync(s.ctx, "0000000000000000", []string{"true"}, time.Second)
 	s.expectCode("ExecSync in a container that is not there", codes.NotFound, err)
+}
+
+// urls asks for streams; what they carry is another run of this program.
+func (s *session) urls() {
+	exec, err := s.runtime.Exec(s.ctx, &runtimeapi.ExecRequest{
+		ContainerId: s.container, Cmd: []string{"true"}, Stdout: true,
+	})
+	s.tap.check("Exec gives a URL", err, strings.Contains(exec.GetUrl(), "/exec/"), "%v", exec)
+	attach, err := s.runtime.Attach(s.ctx, &runtimeapi.AttachRequest{ContainerId: s.container, Stdout: true})
+	s.tap.check("Attach gives a URL", err, strings.Contains(attach.GetUrl(), "/attach/"), "%v", attach)
+	forward, err := s.runtime.PortForward(s.ctx, &runtimeapi.PortForwardRequest{
+		PodSandboxId: s.pod, Port: []int32{80},
+	})
+	s.tap.check("PortForward gives a URL", err, strings.Contains(forward.GetUrl(), "/portforward/"), "%v", forward)
 }
 
 func (s *session) ending() {

@@ -13,22 +13,6 @@ func (s *session) unbuilt() {
 		name string
 		call func() error
 	}{
-		{"Exec", func() error {
-			_, err := s.runtime.Exec(ctx, &runtimeapi.ExecRequest{
-				ContainerId: container, Cmd: []string{"true"}, Stdout: true,
-			})
-			return err
-		}},
-		{"Attach", func() error {
-			_, err := s.runtime.Attach(ctx, &runtimeapi.AttachRequest{ContainerId: container, Stdout: true})
-			return err
-		}},
-		{"PortForward", func() error {
-			_, err := s.runtime.PortForward(ctx, &runtimeapi.PortForwardRequest{
-				PodSandboxId: pod, Port: []int32{80},
-			})
-			return err
-		}},
 		{"ContainerStats", func() error {
 			_, err := s.runtime.ContainerStats(ctx, container)
 			return err

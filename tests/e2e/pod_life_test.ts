@@ -245,9 +245,6 @@ test("a field that is not built yet is UNIMPLEMENTED by name, and nothing is mad
 
 test("a method that comes later is UNIMPLEMENTED, by name and with what to use until then", async (bench) => {
   const later = [
-    "exec",
-    "attach",
-    "portForward",
     "containerStats",
     "listContainerStats",
     "streamContainerStats",

@@ -16,6 +16,7 @@ import {
 } from "../../src/proto/mod.ts";
 import { PrivateSystemd } from "../../src/sys/systemd.ts";
 import { connectCri, type CriClient } from "../support/cri_client.ts";
+import { converse, message } from "../support/stream_client.ts";
 
 /** The image, and what of the names of tests is wanted: a regular expression, for work on one of them. */
 const [IMAGE = "", WANTED = ""] = Deno.args;
@@ -383,6 +384,75 @@ for (const driver of ["systemd", "cgroupfs"] as const) {
       const { container } = await run({ parent, handler, linux, script });
       const { exitCode, reason } = await ended(container);
       assert.deepEqual([exitCode, reason], [137, "OOMKilled"]);
+    });
+
+    await test(`${driver}, ${handler}: a child killed for want of memory is not its container's end`, async () => {
+      const linux = { resources: { memoryLimitInBytes: 24n << 20n } };
+      const script = `trap 'exit 3' TERM; ( x=$(yes | head -c 200000000) ); echo $? > /child
+        while :; do sleep 1000 & wait $!; done`;
+      const { container } = await run({ parent, handler, linux, script });
+      const child = await eventually(
+        "the child has ended",
+        async () => await sh(container, "cat /child 2>/dev/null || true") || undefined,
+      );
+      assert.equal(child, "137");
+      assert.equal((await statusOf(container)).state, ContainerState.CONTAINER_RUNNING);
+      await client.runtime.stopContainer({ containerId: container, timeout: 30n });
+      const { exitCode, reason } = await statusOf(container);
+      assert.deepEqual([exitCode, reason], [3, "Error"]);
+    });
+
+    await test(`${driver}, ${handler}: swap, huge pages and files named by unified are as asked for`, async () => {
+      const pod = await run({
+        parent,
+        handler,
+        linux: {
+          resources: {
+            memoryLimitInBytes: 64n << 20n,
+            memorySwapLimitInBytes: 96n << 20n,
+            hugepageLimits: [{ pageSize: "2MB", limit: 4n << 20n }],
+            unified: { "memory.high": String(48 << 20), "pids.max": "77" },
+          },
+        },
+      });
+      const folder = `${CGROUPS}${cgroup(pod.container)}`;
+      const files = ["memory.max", "memory.swap.max", "hugetlb.2MB.max", "memory.high", "pids.max"];
+      assert.deepEqual(
+        files.map((name) => Deno.readTextFileSync(`${folder}/${name}`).trim()),
+        [64 << 20, 32 << 20, 4 << 20, 48 << 20, 77].map(String),
+      );
+    });
+
+    await test(`${driver}, ${handler}: Exec has the client's streams, and its tree dies with the client`, async () => {
+      const pod = await run({ parent, handler });
+      const containerId = pod.container;
+      const wanted = { containerId, stdin: true, stdout: true };
+      const { url } = await client.runtime.exec({
+        ...wanted,
+        cmd: ["/bin/sh", "-c", "cat; exit 4"],
+      });
+      const { channels } = await converse(url, "v5.channel.k8s.io", (socket) => {
+        socket.send(message(0, "there and back"));
+        socket.send(Uint8Array.of(255, 0));
+      });
+      assert.equal(channels.get(1), "there and back");
+      assert.match(channels.get(3) ?? "", /"message":"4"/);
+
+      const left = await client.runtime.exec({
+        ...wanted,
+        tty: true,
+        cmd: ["/bin/sh", "-c", "setsid sleep 778 & echo up; sleep 778"],
+      });
+      await converse(left.url, "v5.channel.k8s.io", (socket) => {
+        socket.addEventListener("message", ({ data }) => {
+          if (new TextDecoder().decode(data as ArrayBuffer).includes("up")) socket.close();
+        });
+      });
+      await eventually(
+        "no process of the exec is left",
+        async () => await output("pgrep", ["-f", "^sleep 778"]) === "" || undefined,
+      );
+      assert.equal(await sh(containerId, "echo inside"), "inside");
     });
   }
 

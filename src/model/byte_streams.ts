@@ -22,6 +22,19 @@ export interface ByteSink {
   end(): Promise<void>;
 }
 
+/** One client's ends of a process's streams; what it did not ask for is undefined. */
+export interface ClientStreams {
+  /** Its end is the end of the process's standard input. */
+  readonly stdin: ByteSource | undefined;
+  readonly stdout: ByteSink | undefined;
+  /** Undefined with a terminal, which has one output only. */
+  readonly stderr: ByteSink | undefined;
+  /** Of a terminal, as the client resizes it. */
+  readonly resizes: AsyncIterable<TerminalSize> | undefined;
+  /** Aborted when the client is gone; the reason is an Error. */
+  readonly signal: AbortSignal;
+}
+
 /** Character cells, each 1 to 65535. */
 export interface TerminalSize {
   readonly columns: number;

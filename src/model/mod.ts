@@ -1,5 +1,5 @@
 /** The vocabulary that every room shares: identities, time, quantities, JSON. @module */
-export type { ByteSink, ByteSource, TerminalSize } from "./byte_streams.ts";
+export type { ByteSink, ByteSource, ClientStreams, TerminalSize } from "./byte_streams.ts";
 export * from "./clock.ts";
 export * from "./ids.ts";
 export { parseQuantity } from "./quantity.ts";

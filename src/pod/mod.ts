@@ -27,7 +27,11 @@ export type { RecordCopies } from "./record_mirror.ts";
 export { recoverPods } from "./recovery.ts";
 export type { RecoveryReport } from "./recovery.ts";
 export { PodRegistry } from "./registry.ts";
-export { type PortStreams, type ProcessStreams, StreamSessions } from "./stream_sessions.ts";
+export {
+  type PortStreamService,
+  type ProcessStreamService,
+  StreamSessions,
+} from "./stream_sessions.ts";
 export { PortForwards } from "./port_forward.ts";
 export { PodResources } from "./resources.ts";
 export type { PodResourcePorts } from "./resources.ts";
@@ -41,4 +45,4 @@ export type {
   SandboxService,
 } from "./service.ts";
 export { ProcessSessions } from "./process_sessions.ts";
-export type { ClientStreams, ExecSession, StreamService } from "./streams.ts";
+export type { ExecSession, StreamService } from "./streams.ts";

@@ -5,14 +5,14 @@
  * @module
  */
 import { FailedPreconditionError, ResourceExhaustedError } from "../errors/mod.ts";
-import type { ContainerId } from "../model/mod.ts";
+import type { ClientStreams, ContainerId } from "../model/mod.ts";
 import type { ContainerRuntime } from "../runtime/containers_runtime.ts";
 import { type ContainerRecord, isLive, type LiveContainer, requireRunning } from "./container.ts";
 import { processOf } from "./container_spec.ts";
 import { POD_DEADLINES } from "./deadlines.ts";
 import type { PodRegistry } from "./registry.ts";
-import type { ProcessStreams } from "./stream_sessions.ts";
-import type { ClientStreams, ExecSession } from "./streams.ts";
+import type { ProcessStreamService } from "./stream_sessions.ts";
+import type { ExecSession } from "./streams.ts";
 
 /** Each has a process, six descriptors and up to 1 MiB of pipes. */
 export const EXEC_LIMIT = 512;
@@ -24,7 +24,7 @@ export interface ProcessSessionsOptions {
   readonly runtime: Pick<ContainerRuntime, "exec" | "attach">;
 }
 
-export class ProcessSessions implements ProcessStreams {
+export class ProcessSessions implements ProcessStreamService {
   readonly #options: ProcessSessionsOptions;
   readonly #execs = new SessionCount("commands", EXEC_LIMIT);
   readonly #attachments = new SessionCount("attached clients", ATTACH_LIMIT);

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { FailedPreconditionError, NotFoundError, ResourceExhaustedError } from "../errors/mod.ts";
+import type { ClientStreams } from "../model/mod.ts";
 import type { AttachRequest, ExecStreamRequest } from "../runtime/mod.ts";
 import type { ContainerRecord } from "./container.ts";
 import { containerRecord, RUNNING } from "./_test_records.ts";
 import { ATTACH_LIMIT, EXEC_LIMIT, ProcessSessions } from "./process_sessions.ts";
-import type { ClientStreams } from "./streams.ts";
 
 const STREAMS: ClientStreams = {
   stdin: undefined,

@@ -1,17 +1,20 @@
 /** {@link StreamService} of its two halves. @module */
-import type { ByteSink, ByteSource, ContainerId, SandboxId } from "../model/mod.ts";
-import type { ClientStreams, ExecSession, StreamService } from "./streams.ts";
+import type { ByteSink, ByteSource, ClientStreams, ContainerId, SandboxId } from "../model/mod.ts";
+import type { ExecSession, StreamService } from "./streams.ts";
 
 /** Sessions with processes: commands and containers' own streams. */
-export type ProcessStreams = Pick<StreamService, "checkExec" | "exec" | "checkAttach" | "attach">;
+export type ProcessStreamService = Pick<
+  StreamService,
+  "checkExec" | "exec" | "checkAttach" | "attach"
+>;
 /** Sessions with ports. */
-export type PortStreams = Pick<StreamService, "checkPortForward" | "portForward">;
+export type PortStreamService = Pick<StreamService, "checkPortForward" | "portForward">;
 
 export class StreamSessions implements StreamService {
-  readonly #processes: ProcessStreams;
-  readonly #ports: PortStreams;
+  readonly #processes: ProcessStreamService;
+  readonly #ports: PortStreamService;
 
-  constructor(processes: ProcessStreams, ports: PortStreams) {
+  constructor(processes: ProcessStreamService, ports: PortStreamService) {
     this.#processes = processes;
     this.#ports = ports;
   }

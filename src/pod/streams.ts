@@ -4,20 +4,7 @@
  *
  * @module
  */
-import type { ByteSink, ByteSource, ContainerId, SandboxId, TerminalSize } from "../model/mod.ts";
-
-/** One client's ends of a process's streams; what it did not ask for is undefined. */
-export interface ClientStreams {
-  /** Its end is the end of the process's standard input. */
-  readonly stdin: ByteSource | undefined;
-  readonly stdout: ByteSink | undefined;
-  /** Undefined with a terminal, which has one output only. */
-  readonly stderr: ByteSink | undefined;
-  /** Of a terminal, as the client resizes it. */
-  readonly resizes: AsyncIterable<TerminalSize> | undefined;
-  /** Aborted when the client is gone; the reason is an Error. */
-  readonly signal: AbortSignal;
-}
+import type { ByteSink, ByteSource, ClientStreams, ContainerId, SandboxId } from "../model/mod.ts";
 
 /** A command as it was checked when its URL was asked for. */
 export interface ExecSession {

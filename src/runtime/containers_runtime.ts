@@ -3,14 +3,7 @@
  *
  * @module
  */
-import type {
-  ByteSink,
-  ByteSource,
-  ContainerId,
-  JsonObject,
-  SandboxId,
-  TerminalSize,
-} from "../model/mod.ts";
+import type { ClientStreams, ContainerId, JsonObject, SandboxId } from "../model/mod.ts";
 import type { ResourceUpdate } from "../oci/mod.ts";
 import type { Intent } from "../state/steps.ts";
 import type { ProcessIdentity } from "../sys/watching.ts";
@@ -86,16 +79,6 @@ export interface ExecResult {
   readonly stderr: Uint8Array;
 }
 
-/** A client's ends of a process's streams; what it did not ask for is undefined. */
-export interface ProcessStreams {
-  readonly stdin: ByteSource | undefined;
-  readonly stdout: ByteSink | undefined;
-  readonly stderr: ByteSink | undefined;
-  readonly resizes: AsyncIterable<TerminalSize> | undefined;
-  /** Aborted when the client is gone; the reason is an Error. */
-  readonly signal: AbortSignal;
-}
-
 export interface ExecStreamRequest {
   readonly place: ContainerPlace;
   readonly args: readonly string[];
@@ -104,7 +87,7 @@ export interface ExecStreamRequest {
   readonly terminal: boolean;
   /** For the runtime to start the command; the command itself may run for ever. */
   readonly startTimeoutMs: number;
-  readonly streams: ProcessStreams;
+  readonly streams: ClientStreams;
 }
 
 export interface AttachRequest {
@@ -113,7 +96,7 @@ export interface AttachRequest {
   readonly terminal: boolean;
   readonly stdin: boolean;
   readonly stdinOnce: boolean;
-  readonly streams: ProcessStreams;
+  readonly streams: ClientStreams;
 }
 
 /** A handler as Status shows it. */

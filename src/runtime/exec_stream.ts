@@ -9,7 +9,13 @@
  */
 import type { Socket } from "node:net";
 import { DeadlineExceededError, InternalError, isErrno } from "../errors/mod.ts";
-import { type ByteSink, isScope, type JsonObject, type TerminalSize } from "../model/mod.ts";
+import {
+  type ByteSink,
+  type ClientStreams,
+  isScope,
+  type JsonObject,
+  type TerminalSize,
+} from "../model/mod.ts";
 import {
   adoptStream,
   AT_EMPTY_PATH,
@@ -25,7 +31,7 @@ import {
 import type { OrphanKeeper, ProcessEnding, SpawnedProcess } from "../sys/process_runner.ts";
 import { consume, writeTo } from "./client_streams.ts";
 import { readPidFile } from "./conmon.ts";
-import type { ExecStreamRequest, ProcessStreams } from "./containers_runtime.ts";
+import type { ExecStreamRequest } from "./containers_runtime.ts";
 import {
   endExec,
   execCgroup,
@@ -215,7 +221,7 @@ interface CommandStdio extends Disposable {
   /** Once the runtime is there: an end of the output comes only if we do not hold it open ourselves. */
   closeGiven(): void;
   /** Once the runtime has ended well. */
-  connect(streams: ProcessStreams): ConnectedStdio;
+  connect(streams: ClientStreams): ConnectedStdio;
 }
 
 /** Our ends, on the event loop. */
@@ -236,7 +242,7 @@ class PipeStdio implements CommandStdio {
 
   constructor(
     { kernel, writers }: { readonly kernel: Kernel; readonly writers: PipeWriters },
-    streams: ProcessStreams,
+    streams: ClientStreams,
     process: JsonObject,
   ) {
     this.#kernel = kernel;
@@ -267,7 +273,7 @@ class PipeStdio implements CommandStdio {
     this.#theirs.dispose();
   }
 
-  connect({ stdout, stderr }: ProcessStreams): ConnectedStdio {
+  connect({ stdout, stderr }: ClientStreams): ConnectedStdio {
     const [input, ...ends] = this.#ends;
     const outputs = [stdout, stderr].flatMap((sink, index) => {
       const end = ends[index];
@@ -305,7 +311,7 @@ class TerminalStdio implements CommandStdio {
 
   closeGiven(): void {}
 
-  connect({ stdout }: ProcessStreams): ConnectedStdio {
+  connect({ stdout }: ClientStreams): ConnectedStdio {
     const master = this.#socket.take();
     if (master === undefined) {
       throw new InternalError("The runtime started a command without handing over its terminal");
@@ -431,7 +437,7 @@ async function settledWithin(work: Promise<void>, ms: number): Promise<boolean> 
 /** Copies in all directions until the command has ended; throws if the client goes away before. */
 async function converse(
   { stdin, outputs, resize }: ConnectedStdio,
-  { stdin: source, resizes, signal }: ProcessStreams,
+  { stdin: source, resizes, signal }: ClientStreams,
   ended: Promise<ProcessEnding>,
 ): Promise<number> {
   const over = new AbortController();

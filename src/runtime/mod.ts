@@ -14,7 +14,6 @@ export type {
   ExecResult,
   ExecStreamRequest,
   PidHolderPlace,
-  ProcessStreams,
   RuntimeHandlerInfo,
 } from "./containers_runtime.ts";
 export { type ContainerLimits, type LimitsAsked, NO_LIMIT } from "./cgroup_limits.ts";

@@ -1,6 +1,7 @@
 /** A container in memory, to try protocols on. @module */
 import { UnavailableError } from "../errors/mod.ts";
 import {
+  type ClientStreams,
   type ContainerId,
   parseContainerId,
   parseSandboxId,
@@ -8,7 +9,7 @@ import {
   SystemClock,
   type TerminalSize,
 } from "../model/mod.ts";
-import type { ClientStreams, ExecSession, StreamService } from "../pod/mod.ts";
+import type { ExecSession, StreamService } from "../pod/mod.ts";
 import { silentLogger } from "../telemetry/mod.ts";
 import { StreamingServer, type StreamingServerOptions } from "./server.ts";
 

@@ -5,8 +5,8 @@
  * @module
  */
 import { errorMessage, UnavailableError } from "../errors/mod.ts";
-import type { ByteSink, ByteSource, ContainerId } from "../model/mod.ts";
-import type { ClientStreams, ExecSession, StreamService } from "../pod/mod.ts";
+import type { ByteSink, ByteSource, ClientStreams, ContainerId } from "../model/mod.ts";
+import type { ExecSession, StreamService } from "../pod/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { type CommandStatus, exitStatus, failureStatus, SUCCESS } from "./command_status.ts";
 import { terminalSizes } from "./terminal_sizes.ts";

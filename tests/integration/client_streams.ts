@@ -1,7 +1,6 @@
 /** A client's streams as tests hold them: what it sends, what it takes and how fast. @module */
 import { CancelledError, UnavailableError } from "../../src/errors/mod.ts";
-import type { ByteSink, TerminalSize } from "../../src/model/mod.ts";
-import type { ProcessStreams } from "../../src/runtime/mod.ts";
+import type { ByteSink, ClientStreams, TerminalSize } from "../../src/model/mod.ts";
 
 /** What a test puts in comes out of the loop, until it ends. */
 export class Feed<T> implements AsyncIterable<T> {
@@ -116,8 +115,8 @@ export class TestClient {
     this.stdout = new Collector({ keep });
   }
 
-  streams(without: readonly ("stdin" | "stdout" | "stderr" | "resizes")[] = []): ProcessStreams {
-    const all: ProcessStreams = {
+  streams(without: readonly ("stdin" | "stdout" | "stderr" | "resizes")[] = []): ClientStreams {
+    const all: ClientStreams = {
       stdin: this.stdin,
       stdout: this.stdout,
       stderr: this.stderr,

@@ -1,15 +1,7 @@
 /** The command line against a real server: pods from a manifest, their output, their end. */
 import assert from "node:assert/strict";
-import { loadBusybox, sauropod, spawnSauropod } from "../support/command_line.ts";
+import { sauropod, spawnSauropod, volumeFolders, withImage } from "../support/command_line.ts";
 import { TestNode } from "../support/test_node.ts";
-
-async function withImage(body: (node: TestNode) => Promise<void>): Promise<void> {
-  await using node = await TestNode.make();
-  await node.start();
-  await loadBusybox(node, "docker.io/library/bb:1");
-  await body(node);
-  assert.deepEqual(await node.residue(), []);
-}
 
 const POD = `
 apiVersion: v1
@@ -65,8 +57,7 @@ Deno.test("a played pod can be looked at, and play --down takes it away with its
 
     const removed = await sauropod(node, ["play", "--down", "-"], long);
     assert.match(removed.out, /^shop\/web [0-9a-f]{13} removed\n$/);
-    const volumes = [...Deno.readDirSync(`${node.socket.replace(/[^/]*$/, "")}play`)];
-    assert.deepEqual(volumes, []);
+    assert.deepEqual(volumeFolders(node), []);
   });
 });
 

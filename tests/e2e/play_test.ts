@@ -1,21 +1,7 @@
 /** `play` against a real server: init containers, sidecars, configuration, restarts. */
 import assert from "node:assert/strict";
 import { connectCri } from "../support/cri_client.ts";
-import { loadBusybox, sauropod, spawnSauropod } from "../support/command_line.ts";
-import { TestNode } from "../support/test_node.ts";
-
-async function withImage(body: (node: TestNode) => Promise<void>): Promise<void> {
-  await using node = await TestNode.make();
-  await node.start();
-  await loadBusybox(node, "docker.io/library/bb:1");
-  await body(node);
-  assert.deepEqual(await node.residue(), []);
-}
-
-function volumeFolders(node: TestNode): string[] {
-  const folder = `${node.socket.replace(/[^/]*$/, "")}play`;
-  return [...Deno.readDirSync(folder)].map(({ name }) => name);
-}
+import { sauropod, spawnSauropod, volumeFolders, withImage } from "../support/command_line.ts";
 
 const CONFIGURED = `
 apiVersion: v1

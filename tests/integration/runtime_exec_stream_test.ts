@@ -7,22 +7,19 @@ import {
 } from "../../src/errors/mod.ts";
 import type { ExecStreamRequest } from "../../src/runtime/mod.ts";
 import { TestClient } from "./client_streams.ts";
-import { RuntimeFixture, type TestContainer } from "./runtime_fixture.ts";
+import { ExecTarget } from "./exec_target.ts";
 
 const options = { sanitizeOps: false, sanitizeResources: false };
 const MIB = 1 << 20;
 
 function exec(
-  fixture: RuntimeFixture,
-  { place }: TestContainer,
+  target: ExecTarget,
   script: string,
   client: TestClient,
   overrides: Partial<ExecStreamRequest> = {},
 ): Promise<number> {
-  return fixture.runtime.exec({
-    place,
-    args: ["sh", "-c", script],
-    process: fixture.process(["ignored"]),
+  return target.fixture.runtime.exec({
+    ...target.command(script),
     terminal: false,
     startTimeoutMs: 60_000,
     streams: client.streams(),
@@ -30,62 +27,31 @@ function exec(
   });
 }
 
-async function opened() {
-  const fixture = await RuntimeFixture.open();
-  const container = await fixture.run({ args: ["sleep", "1000"] });
-  return {
-    fixture,
-    container,
-    [Symbol.asyncDispose]: () => fixture[Symbol.asyncDispose](),
-  };
-}
-
-/** Living processes in the container's cgroup and below it. */
-function processes({ place }: TestContainer): string[] {
-  return [...Deno.readDirSync("/proc")].map(({ name }) => name).filter((name) => {
-    if (!/^\d+$/.test(name)) return false;
-    try {
-      return Deno.readTextFileSync(`/proc/${name}/cgroup`).includes(place.cgroupPath) &&
-        !/\) [ZX]/.test(Deno.readTextFileSync(`/proc/${name}/stat`));
-    } catch {
-      return false;
-    }
-  });
-}
-
-function leftovers(fixture: RuntimeFixture, { place }: TestContainer): string[] {
-  const groups = [...Deno.readDirSync(`/sys/fs/cgroup/freezer${place.cgroupPath}`)]
-    .filter(({ isDirectory }) => isDirectory);
-  return [...groups, ...Deno.readDirSync(`${fixture.root}/exec`)].map(({ name }) => name);
-}
-
 function descriptors(): number {
   return [...Deno.readDirSync("/proc/self/fd")].length;
 }
 
 Deno.test("exec gives both streams, their ends and the exit code exactly", options, async () => {
-  await using at = await opened();
-  const { fixture, container } = at;
+  await using target = await ExecTarget.open();
   const client = new TestClient();
   const script = "printf 'a\\nb'; printf 'x\\n\\n' >&2; echo more >/proc/self/fd/1; exit 7";
-  assert.equal(await exec(fixture, container, script, client), 7);
+  assert.equal(await exec(target, script, client), 7);
   assert.equal(client.stdout.text, "a\nbmore\n");
   assert.equal(client.stderr.text, "x\n\n");
   assert.ok(client.stdout.ended && client.stderr.ended);
-  assert.equal(await exec(fixture, container, "kill -9 $$", new TestClient()), 137);
-  assert.equal(await exec(fixture, container, "kill -15 $$", new TestClient()), 143);
-  assert.equal(await exec(fixture, container, "exit 255", new TestClient()), 255);
-  assert.deepEqual(leftovers(fixture, container), []);
+  assert.equal(await exec(target, "kill -9 $$", new TestClient()), 137);
+  assert.equal(await exec(target, "kill -15 $$", new TestClient()), 143);
+  assert.equal(await exec(target, "exit 255", new TestClient()), 255);
+  assert.deepEqual(target.leftovers(), []);
 });
 
 Deno.test(
   "exec ends standard input with the client's, and gives none it did not ask for",
   options,
   async () => {
-    await using at = await opened();
-    const { fixture, container } = at;
+    await using target = await ExecTarget.open();
     const client = new TestClient();
-    const result = exec(fixture, container, "cat; echo after; wc -c </proc/self/fd/0", client);
+    const result = exec(target, "cat; echo after; wc -c </proc/self/fd/0", client);
     client.send("one\n");
     await client.stdout.saw("one");
     client.send("two\n");
@@ -94,23 +60,22 @@ Deno.test(
     assert.equal(client.stdout.text, "one\ntwo\nafter\n0\n");
     const none = new TestClient();
     const streams = none.streams(["stdin", "stderr"]);
-    assert.equal(await exec(fixture, container, "cat; echo lost >&2", none, { streams }), 0);
+    assert.equal(await exec(target, "cat; echo lost >&2", none, { streams }), 0);
     // A command that reads nothing, and a client that sends on.
     const ignored = new TestClient();
     for (let n = 0; n < 64; n++) ignored.stdin.put(new Uint8Array(65_536));
-    assert.equal(await exec(fixture, container, "exit 3", ignored), 3);
+    assert.equal(await exec(target, "exit 3", ignored), 3);
   },
 );
 
 Deno.test("exec lets a user that is not root open its streams anew", options, async () => {
-  await using at = await opened();
-  const { fixture, container } = at;
+  await using target = await ExecTarget.open();
   const client = new TestClient();
-  const process = { ...fixture.process([]), user: { uid: 1234, gid: 5678 } };
+  const process = { ...target.fixture.process([]), user: { uid: 1234, gid: 5678 } };
   client.send("hello\n");
   client.stdin.end();
   const script = "id -u; cat /proc/self/fd/0; echo out >/proc/self/fd/1; echo err >/proc/self/fd/2";
-  assert.equal(await exec(fixture, container, script, client, { process }), 0, client.stderr.text);
+  assert.equal(await exec(target, script, client, { process }), 0, client.stderr.text);
   assert.equal(client.stdout.text, "1234\nhello\nout\n");
   assert.equal(client.stderr.text, "err\n");
 });
@@ -119,8 +84,7 @@ Deno.test(
   "exec carries large binary data both ways, whatever the client's pace, in bounded memory",
   options,
   async () => {
-    await using at = await opened();
-    const { fixture, container } = at;
+    await using target = await ExecTarget.open();
     const client = new TestClient();
     const sent = createHash("sha256");
     const bytes = crypto.getRandomValues(new Uint8Array(65_536));
@@ -130,7 +94,7 @@ Deno.test(
       client.stdin.put(bytes.slice());
     }
     client.stdin.end();
-    assert.equal(await exec(fixture, container, "cat", client), 0);
+    assert.equal(await exec(target, "cat", client), 0);
     assert.equal(
       createHash("sha256").update(client.stdout.bytes()).digest("hex"),
       sent.digest("hex"),
@@ -140,7 +104,7 @@ Deno.test(
     const slow = new TestClient({ keep: false });
     slow.stdout.stall();
     const before = Deno.memoryUsage().rss;
-    const result = exec(fixture, container, "head -c 400000000 /dev/zero; echo done >&2", slow);
+    const result = exec(target, "head -c 400000000 /dev/zero; echo done >&2", slow);
     while (slow.stdout.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
     await new Promise((resolve) => setTimeout(resolve, 300));
     assert.equal(slow.stderr.text, "");
@@ -153,13 +117,12 @@ Deno.test(
 );
 
 Deno.test("exec names a command that does not exist in the runtime's words", options, async () => {
-  await using at = await opened();
-  const { fixture, container } = at;
+  await using target = await ExecTarget.open();
   for (const terminal of [false, true]) {
     const client = new TestClient();
     client.resizes.put({ columns: 100, rows: 50 });
     await assert.rejects(
-      exec(fixture, container, "", client, { args: ["no-such-command"], terminal }),
+      exec(target, "", client, { args: ["no-such-command"], terminal }),
       (error) => {
         assert.ok(error instanceof FailedPreconditionError, String(error));
         assert.match(error.message, /exec: "no-such-command": executable file not found in \$PATH/);
@@ -167,27 +130,25 @@ Deno.test("exec names a command that does not exist in the runtime's words", opt
       },
     );
     assert.equal(client.stderr.text, "");
-    assert.deepEqual(leftovers(fixture, container), []);
+    assert.deepEqual(target.leftovers(), []);
   }
 });
 
 Deno.test("exec in a container that does not run is refused", options, async () => {
-  await using fixture = await RuntimeFixture.open();
-  const container = await fixture.run({ args: ["true"] });
-  await container.exited;
-  await assert.rejects(exec(fixture, container, "true", new TestClient()), FailedPreconditionError);
-  await fixture.remove(container.place);
-  await assert.rejects(exec(fixture, container, "true", new TestClient()), NotFoundError);
+  await using target = await ExecTarget.open(["true"]);
+  await target.container.exited;
+  await assert.rejects(exec(target, "true", new TestClient()), FailedPreconditionError);
+  await target.fixture.remove(target.container.place);
+  await assert.rejects(exec(target, "true", new TestClient()), NotFoundError);
 });
 
 Deno.test("exec with a terminal has its sizes, its input and its end", options, async () => {
-  await using at = await opened();
-  const { fixture, container } = at;
+  await using target = await ExecTarget.open();
   const client = new TestClient();
   client.resizes.put({ columns: 100, rows: 50 });
   const script = "test -t 0 && test -t 2 && echo ready; " +
     'while read line; do echo "<$line>"; stty size; done; exit 9';
-  const result = exec(fixture, container, script, client, {
+  const result = exec(target, script, client, {
     terminal: true,
     streams: client.streams(["stderr"]),
   });
@@ -200,11 +161,11 @@ Deno.test("exec with a terminal has its sizes, its input and its end", options, 
   client.send("\u0004");
   assert.equal(await result, 9);
   assert.ok(client.stdout.ended);
-  assert.deepEqual(leftovers(fixture, container), []);
+  assert.deepEqual(target.leftovers(), []);
   const large = new TestClient();
   const streams = large.streams(["stderr", "stdin"]);
   const size = "head -c 3000000 /dev/zero | tr '\\0' x; echo last";
-  assert.equal(await exec(fixture, container, size, large, { terminal: true, streams }), 0);
+  assert.equal(await exec(target, size, large, { terminal: true, streams }), 0);
   assert.equal(large.stdout.length, 3_000_006);
 });
 
@@ -212,9 +173,8 @@ Deno.test(
   "exec leaves nothing of a command whose client has gone, in whatever stage",
   options,
   async () => {
-    await using at = await opened();
-    const { fixture, container } = at;
-    const before = processes(container);
+    await using target = await ExecTarget.open();
+    const before = target.processes();
     const scripts = [
       "echo up; sleep 500",
       "trap '' TERM HUP PIPE; setsid sh -c 'sleep 500 & sleep 501' & echo up; sleep 502",
@@ -223,32 +183,32 @@ Deno.test(
     for (const script of scripts) {
       for (const terminal of [false, true]) {
         const client = new TestClient();
-        const result = exec(fixture, container, script, client, { terminal });
+        const result = exec(target, script, client, { terminal });
         result.catch(() => {});
         await client.stdout.saw("up");
         client.leave();
         await assert.rejects(result, (error) => error === client.gone);
-        assert.deepEqual(processes(container), before, script);
+        assert.deepEqual(target.processes(), before, script);
       }
     }
     for (const afterMs of [0, 1, 3, 6, 10, 15, 20, 25, 30, 35]) {
       const client = new TestClient();
-      const result = exec(fixture, container, "sleep 500", client, { terminal: afterMs % 2 === 1 });
+      const result = exec(target, "sleep 500", client, { terminal: afterMs % 2 === 1 });
       setTimeout(() => client.leave(), afterMs);
       await assert.rejects(result, (error) => error === client.gone);
-      assert.deepEqual(processes(container), before, `${afterMs} ms`);
+      assert.deepEqual(target.processes(), before, `${afterMs} ms`);
     }
     // A sink that has lost its receiver counts as gone, too.
     const broken = new TestClient();
     broken.stdout.gone = true;
-    await assert.rejects(exec(fixture, container, "echo x; sleep 500", broken));
-    assert.deepEqual(processes(container), before);
+    await assert.rejects(exec(target, "echo x; sleep 500", broken));
+    assert.deepEqual(target.processes(), before);
     await assert.rejects(
-      exec(fixture, container, "sleep 500", new TestClient(), { startTimeoutMs: 1 }),
+      exec(target, "sleep 500", new TestClient(), { startTimeoutMs: 1 }),
       DeadlineExceededError,
     );
-    assert.deepEqual(processes(container), before);
-    assert.deepEqual(leftovers(fixture, container), []);
+    assert.deepEqual(target.processes(), before);
+    assert.deepEqual(target.leftovers(), []);
   },
 );
 
@@ -256,17 +216,16 @@ Deno.test(
   "exec answers while a background child holds the output, and the child goes on",
   options,
   async () => {
-    await using at = await opened();
-    const { fixture, container } = at;
-    const before = processes(container);
+    await using target = await ExecTarget.open();
+    const before = target.processes();
     const client = new TestClient();
-    assert.equal(await exec(fixture, container, "sleep 400 & echo done; exit 6", client), 6);
+    assert.equal(await exec(target, "sleep 400 & echo done; exit 6", client), 6);
     assert.equal(client.stdout.text, "done\n");
     assert.ok(client.stdout.ended);
-    assert.equal(processes(container).length, before.length + 1);
+    assert.equal(target.processes().length, before.length + 1);
     const noisy = new TestClient({ keep: false });
-    assert.equal(await exec(fixture, container, "yes & exit 5", noisy), 5);
-    assert.deepEqual(leftovers(fixture, container), []);
+    assert.equal(await exec(target, "yes & exit 5", noisy), 5);
+    assert.deepEqual(target.leftovers(), []);
   },
 );
 
@@ -274,27 +233,27 @@ Deno.test(
   "execs end with their container, and with the next life of the server",
   options,
   async () => {
-    await using at = await opened();
-    const { fixture, container } = at;
+    await using target = await ExecTarget.open();
     const client = new TestClient();
-    const swept = exec(fixture, container, "echo up; sleep 500", client);
+    const swept = exec(target, "echo up; sleep 500", client);
     await client.stdout.saw("up");
-    await fixture.runtime.sweepExecs(container.place);
+    await target.fixture.runtime.sweepExecs(target.container.place);
     assert.equal(await swept, 137);
     const other = new TestClient();
-    const stopped = exec(fixture, container, "echo up; sleep 500", other);
+    const stopped = exec(target, "echo up; sleep 500", other);
     await other.stdout.saw("up");
-    assert.ok(fixture.runtime.signal(container.place, container.created.init, 9));
+    assert.ok(
+      target.fixture.runtime.signal(target.container.place, target.container.created.init, 9),
+    );
     assert.equal(await stopped, 137);
-    assert.equal((await container.exited).exitCode, 137);
+    assert.equal((await target.container.exited).exitCode, 137);
   },
 );
 
 Deno.test("many execs, good, bad and broken off, leave nothing", options, async () => {
-  await using at = await opened();
-  const { fixture, container } = at;
-  await exec(fixture, container, "true", new TestClient());
-  const before = { processes: processes(container), descriptors: descriptors() };
+  await using target = await ExecTarget.open();
+  await exec(target, "true", new TestClient());
+  const before = { processes: target.processes(), descriptors: descriptors() };
   for (let round = 0; round < 10; round++) {
     await Promise.all(Array.from({ length: 8 }, async (_, n) => {
       const client = new TestClient();
@@ -302,13 +261,13 @@ Deno.test("many execs, good, bad and broken off, leave nothing", options, async 
       for (let size = 1; size < 50; size++) client.resizes.put({ columns: size, rows: size });
       switch (n >> 1) {
         case 0:
-          assert.equal(await exec(fixture, container, "exit 2", client, { terminal }), 2);
+          assert.equal(await exec(target, "exit 2", client, { terminal }), 2);
           break;
         case 1:
-          await assert.rejects(exec(fixture, container, "", client, { terminal, args: ["no"] }));
+          await assert.rejects(exec(target, "", client, { terminal, args: ["no"] }));
           break;
         case 2: {
-          const result = exec(fixture, container, "echo up; sleep 500", client, { terminal });
+          const result = exec(target, "echo up; sleep 500", client, { terminal });
           result.catch(() => {});
           await client.stdout.saw("up");
           client.leave();
@@ -317,12 +276,12 @@ Deno.test("many execs, good, bad and broken off, leave nothing", options, async 
         }
         default:
           setTimeout(() => client.leave(), round * 3);
-          await exec(fixture, container, "sleep 500", client, { terminal }).catch(() => {});
+          await exec(target, "sleep 500", client, { terminal }).catch(() => {});
       }
     }));
   }
-  assert.deepEqual(processes(container), before.processes);
-  assert.deepEqual(leftovers(fixture, container), []);
+  assert.deepEqual(target.processes(), before.processes);
+  assert.deepEqual(target.leftovers(), []);
   // Sockets close in a later turn of the event loop.
   const deadlineMs = performance.now() + 20_000;
   while (descriptors() > before.descriptors && performance.now() < deadlineMs) {

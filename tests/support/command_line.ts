@@ -1,7 +1,7 @@
 /** The command line as a person uses it, against a test's own server. @module */
 import assert from "node:assert/strict";
 import { busyboxImage, dockerArchive } from "../integration/test_images.ts";
-import { serverCommand, type TestNode } from "./test_node.ts";
+import { serverCommand, TestNode } from "./test_node.ts";
 
 export interface Result {
   readonly code: number;
@@ -45,4 +45,19 @@ export async function loadBusybox(node: TestNode, name: string): Promise<void> {
   }]);
   const loaded = await sauropod(node, ["load"], archive);
   assert.equal(loaded.out, `${name}\n`, loaded.err);
+}
+
+/** Runs `body` on a node that serves and has busybox as `bb:1`; it must leave nothing behind. */
+export async function withImage(body: (node: TestNode) => Promise<void>): Promise<void> {
+  await using node = await TestNode.make();
+  await node.start();
+  await loadBusybox(node, "docker.io/library/bb:1");
+  await body(node);
+  assert.deepEqual(await node.residue(), []);
+}
+
+/** Names of the folders that `play` keeps volumes in. */
+export function volumeFolders(node: TestNode): string[] {
+  const folder = `${node.socket.replace(/[^/]*$/, "")}play`;
+  return [...Deno.readDirSync(folder)].map(({ name }) => name);
 }

@@ -174,7 +174,6 @@ export function specNodeFacts(
     capabilities: facts.capabilities.effective,
     seccomp: facts.seccompActions.length > 0,
     appArmor: facts.appArmor ? { defaultProfile: appArmorDefault() } : null,
-    seLinux: facts.seLinux !== "disabled",
     oomScoreAdjFloor: facts.canRaiseLimits ? -1000 : ownOomScoreAdj(),
     hugetlb: mode === "unified"
       ? controllers.has("hugetlb")

@@ -3,13 +3,13 @@
  *
  * @module
  */
+import { refuseUnsupportedContainer, refuseUnsupportedSandbox } from "../oci/mod.ts";
 import type { ContainerService, SandboxService } from "../pod/service.ts";
 import { EncodedList } from "./encoded_list.ts";
 import { required } from "./field_checks.ts";
 import { STREAM_MESSAGE } from "./limits.ts";
 import { type RuntimeMethods, unimplemented } from "./methods.ts";
 import { type NodeFacts, runtimeConfigResponse, statusResponse } from "./node_status.ts";
-import { refuseUnsupportedContainer, refuseUnsupportedSandbox } from "./unsupported_fields.ts";
 import { streamingMethods, type StreamingOptions } from "./streaming_methods.ts";
 import { validateArguments, validateCreateContainer } from "./validate_container.ts";
 import {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { errorKind, SauropodError } from "../errors/mod.ts";
+import { refuseUnsupportedContainer, refuseUnsupportedSandbox } from "../oci/mod.ts";
 import {
   ContainerConfig,
   CreateContainerRequest,
@@ -8,7 +9,6 @@ import {
   RunPodSandboxRequest,
 } from "../proto/mod.ts";
 import { RECEIVE_LIMIT_BYTES } from "./limits.ts";
-import { refuseUnsupportedContainer, refuseUnsupportedSandbox } from "./unsupported_fields.ts";
 import { validateArguments, validateCreateContainer } from "./validate_container.ts";
 import { validateId, validateTimeoutMs } from "./validate_references.ts";
 import { validateRunPodSandbox } from "./validate_sandbox.ts";

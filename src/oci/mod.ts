@@ -52,5 +52,5 @@ export type {
   SpecRecord,
 } from "./spec_inputs.ts";
 export { type PodSysctls, podSysctls, type SysctlInputs } from "./sysctls.ts";
-export { refuseUnimplemented } from "./unimplemented.ts";
+export { refuseUnsupportedContainer, refuseUnsupportedSandbox } from "./unsupported_fields.ts";
 export { type ResolvedUser, resolveUser, type UserRequest, userRequest } from "./user.ts";

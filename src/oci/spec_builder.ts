@@ -16,7 +16,7 @@ import type { RuntimeSpec } from "./runtime_spec.ts";
 import { buildSeccomp } from "./seccomp.ts";
 import { effectiveSeccomp } from "./seccomp_request.ts";
 import type { SpecInputs } from "./spec_inputs.ts";
-import { refuseUnimplemented } from "./unimplemented.ts";
+import { refuseUnsupportedContainer } from "./unsupported_fields.ts";
 
 /**
  * @throws {InvalidArgumentError} a field of the request is wrong; names it
@@ -25,7 +25,7 @@ import { refuseUnimplemented } from "./unimplemented.ts";
  */
 export function buildSpec(inputs: SpecInputs): RuntimeSpec {
   const { container, node } = inputs;
-  refuseUnimplemented(container, node);
+  refuseUnsupportedContainer("config", container);
   const { annotations } = inputs.sandbox;
   const wishes = inputs.defaults.annotations;
   refuseActingAnnotations({ ...annotations, ...container.annotations }, wishes);

@@ -46,7 +46,6 @@ const node: NodeFacts = {
   capabilities: CAPABILITIES.filter((name) => name !== "CAP_SYS_RESOURCE"),
   seccomp: true,
   appArmor: null,
-  seLinux: false,
   oomScoreAdjFloor: -200,
   hugetlb: true,
   pidsController: true,
@@ -662,6 +661,12 @@ const refused: readonly (readonly [what: string, Changes, ErrorClass, field: Reg
     /mounts.image/,
   ],
   [
+    "a part of an image as a volume",
+    { container: { mounts: [{ imageSubPath: "x" }] } },
+    UnimplementedError,
+    /mounts.image_sub_path/,
+  ],
+  [
     "an ID-mapped mount",
     { container: { mounts: [{ uidMappings: [{ hostId: 1 }] }] } },
     UnimplementedError,
@@ -681,14 +686,8 @@ const refused: readonly (readonly [what: string, Changes, ErrorClass, field: Reg
     /userns/,
   ],
   [
-    "SELinux options without SELinux",
-    security({ selinuxOptions: { type: "spc_t" } }),
-    FailedPreconditionError,
-    /selinux/,
-  ],
-  [
     "SELinux options",
-    { ...security({ selinuxOptions: { type: "spc_t" } }), node: { seLinux: true } },
+    security({ selinuxOptions: { type: "spc_t" } }),
     UnimplementedError,
     /selinux/,
   ],

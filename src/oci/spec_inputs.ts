@@ -130,7 +130,6 @@ export interface NodeFacts {
   readonly seccomp: boolean;
   /** Name of the profile that is loaded for RuntimeDefault, null if none is. */
   readonly appArmor: { readonly defaultProfile: string | null } | null;
-  readonly seLinux: boolean;
   /** Lowest oom_score_adj that this process may set; -1000 with CAP_SYS_RESOURCE. */
   readonly oomScoreAdjFloor: number;
   readonly hugetlb: boolean;

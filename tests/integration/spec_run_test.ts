@@ -131,7 +131,6 @@ class Place implements AsyncDisposable {
         capabilities: ownCapabilities,
         seccomp: true,
         appArmor: null,
-        seLinux: false,
         oomScoreAdjFloor: Number(Deno.readTextFileSync("/proc/self/oom_score_adj")),
         hugetlb: false,
         pidsController: true,

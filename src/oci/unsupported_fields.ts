@@ -1,7 +1,7 @@
 /**
  * Request fields that are known and valid but not built yet. A request that uses one is refused by
- * name: running a pod without the isolation or the device it asked for would be worse. Building a
- * feature removes its row.
+ * name, before anything is made: running a pod without the isolation or the device it asked for would
+ * be worse. No specification is built of one either. Building a feature removes its row.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import {
 } from "../proto/mod.ts";
 
 /** One thing that a `Subject` may ask for. */
-export interface UnsupportedField<Subject> {
+interface UnsupportedField<Subject> {
   /** Dotted, below the message that the table is for. */
   readonly field: string;
   /** True if the request asks for it. */
@@ -32,7 +32,8 @@ interface SecuritySubject {
 const SECURITY: readonly UnsupportedField<SecuritySubject>[] = [
   {
     field: "namespace_options.userns_options",
-    used: ({ namespaceOptions: o }) => o?.usernsOptions?.mode === NamespaceMode.POD,
+    used: ({ namespaceOptions: o }) =>
+      (o?.usernsOptions?.mode ?? NamespaceMode.NODE) !== NamespaceMode.NODE,
     remedy: "use NODE (hostUsers: true); user namespaces come later",
   },
   {
@@ -58,6 +59,11 @@ const CONTAINER: readonly UnsupportedField<ContainerConfig>[] = [
     field: "mounts.image",
     used: (c) => c.mounts.some(({ image }) => image !== undefined),
     remedy: "leave the image volume out; it comes later",
+  },
+  {
+    field: "mounts.image_sub_path",
+    used: (c) => c.mounts.some(({ imageSubPath }) => imageSubPath !== ""),
+    remedy: "leave it out; image volumes come later",
   },
   {
     field: "mounts.uidMappings",

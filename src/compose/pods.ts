@@ -2,7 +2,7 @@
 import type { LiveConfiguration } from "../config/mod.ts";
 import type { Images } from "../image/images.ts";
 import type { Clock } from "../model/mod.ts";
-import { parseDeviceEntry } from "../oci/mod.ts";
+import { requireDeviceEntry } from "../oci/mod.ts";
 import {
   type AbandonableFiles,
   BackgroundMirror,
@@ -172,7 +172,7 @@ export function openPods(
   });
   const devices = hostDevices(machine.kernel);
   const additionalDevices = configuration.runtime.additional_devices.map((entry) =>
-    parseDeviceEntry(entry, ADDITIONAL_DEVICES)
+    requireDeviceEntry(entry, ADDITIONAL_DEVICES)
   );
   // One that is missing would fail every container: the administrator hears of it at the start.
   devices.resolve(additionalDevices, () => ADDITIONAL_DEVICES);

@@ -1,6 +1,11 @@
 /** What the runtime and the specifications take from the configuration. @module */
 import { InvalidArgumentError, shown } from "../errors/mod.ts";
-import { type Configuration, type HandlerConfiguration, parseSize } from "../config/mod.ts";
+import {
+  type Configuration,
+  type HandlerConfiguration,
+  parseSize,
+  parseUlimit,
+} from "../config/mod.ts";
 import {
   type AnnotationRules,
   type SpecDefaults,
@@ -79,7 +84,7 @@ export function specDefaults(
     capabilities: runtime.default_capabilities,
     addInheritableCapabilities: runtime.add_inheritable_capabilities,
     env: runtime.default_env,
-    ulimits: runtime.default_ulimits.map(parseUlimit),
+    ulimits: runtime.default_ulimits.map(rlimitOf),
     pidsLimit: runtime.pids_limit,
     readOnly: runtime.read_only,
     privilegedWithoutHostDevices: handler?.privileged_without_host_devices ?? false,
@@ -105,20 +110,19 @@ function minMemory(configured: string | undefined): bigint {
   return BigInt(parseSize(configured || DEFAULT_MIN_MEMORY) ?? parseSize(DEFAULT_MIN_MEMORY) ?? 0);
 }
 
-/** `name=soft[:hard]`, -1 for no limit. */
-function parseUlimit(text: string): SpecRlimit {
-  const match = /^([a-z]+)=(-1|\d+)(?::(-1|\d+))?$/.exec(text);
-  if (match === null) {
-    throw new InvalidArgumentError(`default_ulimits ${shown(text)} is not a limit`, {
+function rlimitOf(text: string): SpecRlimit {
+  const limit = parseUlimit(text);
+  if (typeof limit === "string") {
+    throw new InvalidArgumentError(`default_ulimits ${shown(text)} ${limit}`, {
       field: "runtime.default_ulimits",
       value: text,
       remedy: "write name=soft:hard, such as nofile=1024:4096",
     });
   }
-  const [, name = "", soft = "", hard = soft] = match;
-  return { type: `RLIMIT_${name.toUpperCase()}`, soft: limitOf(soft), hard: limitOf(hard) };
-}
-
-function limitOf(text: string): SpecRlimit["soft"] {
-  return specInteger(text === "-1" ? 0xffff_ffff_ffff_ffffn : BigInt(text));
+  const { name, soft, hard } = limit;
+  return {
+    type: `RLIMIT_${name.toUpperCase()}`,
+    soft: specInteger(soft),
+    hard: specInteger(hard),
+  };
 }

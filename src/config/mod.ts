@@ -27,3 +27,4 @@ export { localNode, type NodeFacts } from "./node_facts.ts";
 export { printConfiguration, type PrintOptions } from "./print.ts";
 export { publicView, withoutSecrets } from "./public_view.ts";
 export { formatDuration, parseDuration, parseSize } from "./size.ts";
+export { parseUlimit } from "./ulimit.ts";

@@ -4,7 +4,9 @@
  *
  * @module
  */
+import { isCpuList, parseDeviceEntry } from "../model/mod.ts";
 import { parseSize } from "./size.ts";
+import { parseUlimit } from "./ulimit.ts";
 
 /** The end of a sentence, or nothing if the value is right. */
 export type Wrong = string | undefined;
@@ -53,20 +55,10 @@ export const timeZone = (name: string): Wrong =>
     ? undefined
     : "must be the name of a time zone such as Europe/Berlin, or Local";
 
-const RLIMITS = new Set(
-  ("as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime " +
-    "sigpending stack").split(" "),
-);
-
 /** `nofile=1024:2048`; -1 stands for no limit. */
 export const ulimit = (entry: string): Wrong => {
-  const match = /^([a-z]+)=(-1|\d{1,19})(?::(-1|\d{1,19}))?$/.exec(entry);
-  if (match === null) return "must be name=soft[:hard]";
-  const [, name = "", softText = "", hardText = softText] = match;
-  if (!RLIMITS.has(name)) return `names no resource limit: ${name}`;
-  const most = (1n << 64n) - 1n;
-  const [soft, hard] = [softText, hardText].map((text) => text === "-1" ? most : BigInt(text));
-  return soft! > hard! ? "has a soft limit above the hard one" : undefined;
+  const limit = parseUlimit(entry);
+  return typeof limit === "string" ? limit : undefined;
 };
 
 /** Capabilities of capabilities(7), Linux 5.9 and later. */
@@ -90,17 +82,8 @@ export const regularExpression = (pattern: string): Wrong => {
   }
 };
 
-/** A CPU list as in cpuset(7): `0-3,8`. */
-export const cpuList = (value: string): Wrong => {
-  if (value === "") return undefined;
-  for (const part of value.split(",")) {
-    const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(part);
-    if (match === null || Number(match[1]) > Number(match[2] ?? match[1])) {
-      return "must be a CPU list such as 0-3,8";
-    }
-  }
-  return undefined;
-};
+export const cpuList = (value: string): Wrong =>
+  value === "" || isCpuList(value) ? undefined : "must be a CPU list such as 0-3,8";
 
 export const sizeText = (value: string): Wrong =>
   value === "" || parseSize(value) !== undefined ? undefined : "must be a size such as 12MiB";
@@ -114,16 +97,8 @@ export const port = (value: number): Wrong =>
 
 /** `source[:destination][:rwm]` with the destination below /dev. */
 export const device = (entry: string): Wrong => {
-  const [source = "", ...rest] = entry.split(":");
-  if (!source.startsWith("/") || rest.length > 2) return "must be source[:destination][:mode]";
-  const mode = rest.length > 0 && /^[rwm]{1,3}$/.test(rest.at(-1)!) ? rest.pop() : undefined;
-  const [destination] = rest;
-  if (rest.length === 2 || (mode !== undefined && new Set(mode).size !== mode.length)) {
-    return "must be source[:destination][:mode]";
-  }
-  return destination === undefined || destination.startsWith("/dev/")
-    ? undefined
-    : "must have its destination below /dev/";
+  const parsed = parseDeviceEntry(entry);
+  return typeof parsed === "string" ? parsed : undefined;
 };
 
 /** Go's names of suites, of all versions of TLS, secure or not; two of them have two names. */

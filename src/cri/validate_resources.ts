@@ -4,6 +4,7 @@
  * @module
  */
 import { UnimplementedError } from "../errors/mod.ts";
+import { isCpuList, isPageSize } from "../model/mod.ts";
 import type {
   LinuxContainerResources,
   UpdateContainerResourcesRequest,
@@ -19,9 +20,6 @@ const CPU_PERIOD_USEC = { min: 1_000n, max: 1_000_000n };
 /** The kernel clamps to 2..262144; a 1 is what old clients send for "least". */
 const CPU_SHARES = { min: 0n, max: 262_144n };
 const OOM_SCORE = { min: -1_000n, max: 1_000n };
-const CPU_LIST =
-  /^(?:\d{1,6}(?:-\d{1,6}(?::\d{1,6}\/\d{1,6})?)?)(?:,\d{1,6}(?:-\d{1,6}(?::\d{1,6}\/\d{1,6})?)?)*$/;
-const PAGE_SIZE = /^[1-9]\d{0,6}[KMGT]B$/;
 
 /** Of 0 means "not given"; of -1, where there is something to take away, "no limit". */
 const MEMORY = { min: 0n, max: INT64_MAX };
@@ -95,7 +93,7 @@ export function validateResources(
     resources.hugepageLimits,
     LIMITS.hugepageLimits,
     (name, { pageSize }) => {
-      if (!PAGE_SIZE.test(pageSize)) {
+      if (!isPageSize(pageSize)) {
         refuse(`${name}.page_size`, "is not a page size", {
           value: pageSize,
           remedy: "write it as 2MB or 1GB",
@@ -118,7 +116,7 @@ export function validateResources(
 function validateCpuList(field: string, list: string): void {
   if (list === "") return;
   checkLength(field, list, LIMITS.cpuset);
-  if (!CPU_LIST.test(list)) {
-    refuse(field, "is not a list of numbers", { value: list, remedy: "write it as 0-3,7" });
+  if (!isCpuList(list)) {
+    refuse(field, "is not a CPU list", { value: list, remedy: "write it as 0-3,7" });
   }
 }

@@ -1,26 +1,21 @@
 /** Paths inside a container, as text. @module */
 import { InvalidArgumentError, shown } from "../errors/mod.ts";
+import { normalPath } from "../model/mod.ts";
 
 /**
- * An absolute path without `.`, `..`, empty parts and a slash at its end. Symbolic links are not
- * looked at: the OCI runtime resolves them inside the container.
+ * The path in its normal form. Symbolic links are not looked at: the OCI runtime resolves them inside
+ * the container.
  *
  * @throws {InvalidArgumentError} the path is relative or holds a line break or NUL
  */
 export function cleanPath(path: string, field: string): string {
-  if (!path.startsWith("/") || /[\n\r\0]/.test(path)) {
-    throw new InvalidArgumentError(`${field} ${shown(path)} is not an absolute path`, {
-      field,
-      value: path,
-      remedy: "give a path that starts with / and has no line break",
-    });
-  }
-  const parts: string[] = [];
-  for (const part of path.split("/")) {
-    if (part === "..") parts.pop();
-    else if (part !== "" && part !== ".") parts.push(part);
-  }
-  return `/${parts.join("/")}`;
+  const normal = normalPath(path);
+  if (normal !== undefined) return normal;
+  throw new InvalidArgumentError(`${field} ${shown(path)} is not an absolute path`, {
+    field,
+    value: path,
+    remedy: "give a path that starts with / and has no line break",
+  });
 }
 
 /** True if `path` is `base` or lies below it; both clean. */

@@ -1,14 +1,6 @@
-/** Devices as one text: `source[:destination][:rwm]`, from the configuration or an annotation. @module */
+/** Devices that the configuration or an annotation names. @module */
 import { InvalidArgumentError, shown } from "../errors/mod.ts";
-import { cleanPath } from "./container_path.ts";
-
-export interface DeviceEntry {
-  readonly hostPath: string;
-  /** Below /dev/. */
-  readonly containerPath: string;
-  /** Of the letters r, w and m. */
-  readonly permissions: string;
-}
+import { type DeviceEntry, parseDeviceEntry } from "../model/mod.ts";
 
 /** More than any pod needs; each is looked up on the node. */
 const MAX_DEVICES = 256;
@@ -17,30 +9,21 @@ const MAX_DEVICES = 256;
  * @param field named in errors: where the entry is from
  * @throws {InvalidArgumentError} it is of another form, or its destination is not below /dev/
  */
-export function parseDeviceEntry(entry: string, field: string): DeviceEntry {
-  const [source = "", ...rest] = entry.split(":");
-  const permissions = /^[rwm]{1,3}$/.test(rest.at(-1) ?? "") ? rest.pop() ?? "" : "rwm";
-  const [destination = source] = rest;
-  const fail = (why: string) =>
-    new InvalidArgumentError(`Device ${shown(entry)} ${why}`, {
-      field,
-      value: entry,
-      remedy: "write it as /dev/source[:/dev/destination][:rwm]",
-    });
-  if (rest.length > 1 || new Set(permissions).size !== permissions.length) {
-    throw fail("is not of a known form");
-  }
-  const hostPath = cleanPath(source, field);
-  const containerPath = cleanPath(destination, field);
-  if (!containerPath.startsWith("/dev/")) throw fail("does not end below /dev/");
-  return { hostPath, containerPath, permissions };
+export function requireDeviceEntry(entry: string, field: string): DeviceEntry {
+  const device = parseDeviceEntry(entry);
+  if (typeof device !== "string") return device;
+  throw new InvalidArgumentError(`Device ${shown(entry)} ${device}`, {
+    field,
+    value: entry,
+    remedy: "write it as /dev/source[:/dev/destination][:rwm]",
+  });
 }
 
 /**
  * The entries of a devices annotation, separated by commas.
  *
  * @param allowed `allowed_devices`: the only sources that it may name
- * @throws {InvalidArgumentError} as {@link parseDeviceEntry}, or a source is not allowed
+ * @throws {InvalidArgumentError} as {@link requireDeviceEntry}, or a source is not allowed
  */
 export function parseDeviceAnnotation(
   text: string,
@@ -51,7 +34,7 @@ export function parseDeviceAnnotation(
     throw new InvalidArgumentError(`${field} names more than ${MAX_DEVICES} devices`, { field });
   }
   return entries.map((entry) => {
-    const device = parseDeviceEntry(entry, field);
+    const device = requireDeviceEntry(entry, field);
     if (allowed.includes(device.hostPath)) return device;
     throw new InvalidArgumentError(
       `Device ${shown(device.hostPath)} is not one that a pod may ask for`,

@@ -1,5 +1,6 @@
 /** Limits of a container: CPU, memory, swap, huge pages, processes. @module */
 import { FailedPreconditionError, InvalidArgumentError, shown } from "../errors/mod.ts";
+import { isCpuList, isPageSize } from "../model/mod.ts";
 import type { LinuxContainerResources } from "../proto/mod.ts";
 import { type SpecInteger, specInteger, type SpecResources } from "./runtime_spec.ts";
 import type { NodeFacts, SpecDefaults } from "./spec_inputs.ts";
@@ -77,7 +78,7 @@ function hugepageLimits(
   hugetlb: boolean,
 ): { readonly pageSize: string; readonly limit: SpecInteger }[] {
   const limits = request.hugepageLimits.map(({ pageSize, limit }) => {
-    if (!/^[1-9][0-9]{0,6}[KMG]B$/.test(pageSize)) {
+    if (!isPageSize(pageSize)) {
       throw invalid("hugepage_limits.page_size", pageSize, "is not a page size such as 2MB");
     }
     return { pageSize, limit: specInteger(limit) };
@@ -114,10 +115,8 @@ function unifiedError(field: string, value: string, why: string): InvalidArgumen
 }
 
 function cpuList(field: string, list: string): string {
-  if (!/^[0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*$/.test(list)) {
-    throw invalid(field, list, "is not a list such as 0-3,5");
-  }
-  return list;
+  if (isCpuList(list)) return list;
+  throw invalid(field, list, "is not a list such as 0-3,5");
 }
 
 function notNegative(field: string, value: bigint): void {

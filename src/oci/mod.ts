@@ -2,7 +2,7 @@
 export { appArmorProfile } from "./apparmor.ts";
 export { DEFAULT_APPARMOR_PROFILE, DEFAULT_APPARMOR_TEXT } from "./apparmor_default.ts";
 export { refuseActingAnnotations } from "./annotations.ts";
-export { type DeviceEntry, parseDeviceAnnotation, parseDeviceEntry } from "./device_entries.ts";
+export { parseDeviceAnnotation, requireDeviceEntry } from "./device_entries.ts";
 export { imageVolumes } from "./image_volumes.ts";
 export { checkedPropagation, type PropagationInputs } from "./mount_propagation.ts";
 export { completedGroup, completedPasswd } from "./passwd_entry.ts";

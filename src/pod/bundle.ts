@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { specCgroupsPath } from "../model/mod.ts";
+import { type DeviceEntry, specCgroupsPath } from "../model/mod.ts";
 import {
   appArmorProfile,
   type BoundVolume,
@@ -12,7 +12,6 @@ import {
   checkedPropagation,
   completedGroup,
   completedPasswd,
-  type DeviceEntry,
   type DeviceNode,
   encodeSpec,
   type FileProfile,

@@ -7,15 +7,18 @@
 import assert from "node:assert/strict";
 import {
   CreateContainerRequest,
+  ExecResponse,
   NamespaceMode,
   RunPodSandboxRequest,
 } from "../../src/proto/mod.ts";
 import { definitionOf, type MethodName, METHODS, RawCalls } from "../support/raw_calls.ts";
 import { holdings } from "../support/residue.ts";
 import type { TestNode } from "../support/test_node.ts";
+import { WAITING } from "../support/pods.ts";
 import { eventually, onWorkbench, type Workbench } from "../support/workbench.ts";
 import { busyboxImage } from "../integration/test_images.ts";
 import { mutateBytes, mutateMessage, Random } from "./mutation.ts";
+import { ECHO_PORT, type StreamMethod, useUrl } from "./stream_use.ts";
 
 const SECONDS = Number(Deno.env.get("SAUROPOD_FUZZ_SECONDS") ?? 20);
 const SEED = 10;
@@ -80,11 +83,18 @@ function seed(
       };
     case "execSync":
     case "exec":
-      return { containerId: container, cmd: ["/bin/true", "x"], timeout: 5n, stdout: true };
+      return {
+        containerId: container,
+        cmd: ["/bin/sh", "-c", "echo x; read -t 5 y; echo $y >&2"],
+        timeout: 5n,
+        stdin: true,
+        stdout: true,
+        stderr: true,
+      };
     case "attach":
-      return { containerId: container, stdout: true };
+      return { containerId: container, stdin: true, stdout: true, stderr: true };
     case "portForward":
-      return { podSandboxId: sandbox, port: [80, 81] };
+      return { podSandboxId: sandbox, port: [ECHO_PORT, ECHO_PORT + 1] };
     case "startContainer":
     case "removeContainer":
       return { containerId: created };
@@ -208,6 +218,18 @@ test(`mutated requests of every method for ${SECONDS} s do no harm`, async (benc
   /** Answers that must not be, each with one request that got it. */
   const faults = new Map<string, string>();
   let sent = 0;
+  /** Statuses of the answers at the URLs that were given. */
+  const uses = new Map<string, number>();
+  const use = async (method: StreamMethod, answer: Uint8Array) => {
+    const { url } = ExecResponse.decode(answer);
+    // Mostly once, as it is meant; twice at the same time at most once succeeds.
+    const times = random.below(6) === 0 ? 2 : 1;
+    const statuses = await Promise.all(
+      Array.from({ length: times }, () => useUrl(url, method, random)),
+    );
+    for (const status of statuses) count(uses, status);
+    assert.ok(statuses.filter((status) => status === "101").length < 2, `${url} was good twice`);
+  };
   const batch = async (size: number) => {
     const targets = await makeTargets(bench);
     const requests = METHODS.map((method) => {
@@ -231,10 +253,13 @@ test(`mutated requests of every method for ${SECONDS} s do no harm`, async (benc
         const { method, mutate } = random.pick(requests);
         const mutated = tame(method, mutate(), node);
         const timeoutMs = method === "getContainerEvents" ? STREAM_TIMEOUT_MS : TIMEOUT_MS;
+        let answer = new Uint8Array(0);
         try {
-          const code = await calls.send(method, mutated, { timeoutMs });
-          codes.set(code, (codes.get(code) ?? 0) + 1);
+          const onMessage = (bytes: Uint8Array) => void (answer = new Uint8Array(bytes));
+          const code = await calls.send(method, mutated, { timeoutMs, onMessage });
+          count(codes, code);
           sent++;
+          if (code === "OK" && isStreaming(method)) await use(method, answer);
         } catch (error) {
           const hex = [...mutated].map((byte) => byte.toString(16).padStart(2, "0")).join("");
           const what = String(error).replaceAll(/[0-9a-f]{12,}/g, "ID").slice(0, 200);
@@ -252,13 +277,19 @@ test(`mutated requests of every method for ${SECONDS} s do no harm`, async (benc
   await batch(BATCH);
   await leaveNothing(bench);
   const before = holdings(bench.server.pid);
-  for (const end = performance.now() + SECONDS * 1_000; performance.now() < end;) {
+  const started = performance.now();
+  for (let minute = 1; performance.now() < started + SECONDS * 1_000;) {
     await batch(BATCH);
+    if (performance.now() < started + minute * 60_000) continue;
+    const { descriptors, residentBytes } = holdings(bench.server.pid);
+    const resident = (residentBytes / 2 ** 20).toFixed(0);
+    console.log(`minute ${minute++}: ${resident} MiB, ${descriptors} descriptors, ${sent} calls`);
   }
-  const result = `${sent} calls, ${Deno.inspect(codes)}`;
+  const result = `${sent} calls, ${Deno.inspect(codes)}, uses of URLs ${Deno.inspect(uses)}`;
   if (SECONDS > 60) console.log(result, before, holdings(bench.server.pid));
   assert.deepEqual([...faults.values()], [], `with seed ${SEED}`);
   assert.ok(sent > 100 && (codes.get("OK") ?? 0) > 0 && codes.size > 3, result);
+  assert.ok(uses.has("101") && uses.size > 1, result);
   await leaveNothing(bench);
   await eventually(`the server holds no more than before: ${Deno.inspect(before)}`, () => {
     const now = holdings(bench.server.pid);
@@ -271,14 +302,22 @@ test(`mutated requests of every method for ${SECONDS} s do no harm`, async (benc
   assert.ok(grown < GROWTH_BYTES, `${grown} bytes more are resident after ${result}`);
 });
 
+function isStreaming(method: MethodName): method is StreamMethod {
+  return method === "exec" || method === "attach" || method === "portForward";
+}
+
+function count(counts: Map<string, number>, what: string): void {
+  counts.set(what, (counts.get(what) ?? 0) + 1);
+}
+
 async function makeTargets(bench: Workbench): Promise<Targets> {
   await bench.client.images.pullImage({ image: { image: bench.image() } });
-  const sandbox = await bench.sandbox({
-    pod: {
-      linux: { securityContext: { namespaceOptions: { network: NamespaceMode.NODE, pid: 1 } } },
-    },
+  // On a network of its own: whatever port is forwarded is not the machine's.
+  const sandbox = await bench.sandbox();
+  const container = await bench.created(sandbox, {
+    script: `nc -ll -p ${ECHO_PORT} -e /bin/cat & ${WAITING}`,
+    container: { stdin: true },
   });
-  const container = await bench.created(sandbox);
   await bench.runtime.startContainer({ containerId: container.id });
   const created = await bench.created(sandbox, { container: { metadata: { name: "created" } } });
   return { sandbox: sandbox.id, container: container.id, created: created.id };

@@ -39,6 +39,8 @@ export interface RawCallOptions {
   /** Gives up a millisecond after the call was sent. */
   readonly cancel?: boolean;
   readonly timeoutMs?: number;
+  /** Gets every message of the answer, as it came. */
+  readonly onMessage?: (bytes: Uint8Array) => void;
 }
 
 export class RawCalls implements Disposable {
@@ -66,7 +68,7 @@ export class RawCalls implements Disposable {
   async send(
     method: MethodName,
     bytes: Uint8Array,
-    { cancel = false, timeoutMs = 120_000 }: RawCallOptions = {},
+    { cancel = false, timeoutMs = 120_000, onMessage = () => {} }: RawCallOptions = {},
   ): Promise<CodeName> {
     const same = (value: Buffer) => value;
     const { path } = definitionOf(method);
@@ -74,7 +76,7 @@ export class RawCalls implements Disposable {
     const call = this.#client.makeServerStreamRequest(path, same, same, Buffer.from(bytes), {
       deadline: Date.now() + timeoutMs,
     });
-    call.on("data", () => {});
+    call.on("data", onMessage);
     let told = "";
     const answered = new Promise<CodeName>((resolve) => {
       call.on("error", (error: ServiceError) => {

@@ -20,6 +20,7 @@ import {
   PermissionDeniedError,
   shown,
 } from "../errors/mod.ts";
+import type { PipeWriter } from "./pipe_writers.ts";
 import type {
   Command,
   CommandResult,
@@ -57,10 +58,13 @@ export interface StartRequest {
 export interface StartedProgram {
   readonly pid: number;
   readonly ended: Promise<Ending>;
-  readonly stdin?: Writable;
+  readonly stdin?: ProgramInput;
   readonly stdout?: Readable;
   readonly stderr?: Readable;
 }
+
+/** The writing end of a program's standard input. */
+export type ProgramInput = Pick<PipeWriter, "write" | "close">;
 
 export class NodeProcessRunner implements ProcessRunner {
   readonly #starter: ProgramStarter;
@@ -95,9 +99,11 @@ export class NodeProcessRunner implements ProcessRunner {
     const { ended } = child;
     const stdout = new BoundedOutput(child.stdout as Readable, command.outputLimitBytes);
     const stderr = new BoundedOutput(child.stderr as Readable, command.outputLimitBytes);
-    if (command.stdin !== undefined) feed(child.stdin as Writable, command.stdin);
+    if (command.stdin !== undefined) void feed(child.stdin, command.stdin);
 
     const stop = await firstOf(ended, command);
+    // What is not read by now is read by nobody, or by a child that was not asked for.
+    child.stdin?.close();
     if (stop !== undefined) {
       killGroup(child.pid);
       await within(ended, REAP_MS);
@@ -159,7 +165,7 @@ function startByNode({ path, args, env, cwd, stdio, detached }: StartRequest): S
     return {
       pid: child.pid,
       ended,
-      ...(stdin === null ? {} : { stdin }),
+      ...(stdin === null ? {} : { stdin: inputOf(stdin) }),
       ...(stdout === null ? {} : { stdout }),
       ...(stderr === null ? {} : { stderr }),
     };
@@ -246,10 +252,21 @@ async function within(promise: Promise<unknown>, ms: number): Promise<void> {
 }
 
 /** Writes all of the input; a program that does not read it to the end is in its right. */
-function feed(stdin: Writable, bytes: Uint8Array): void {
+async function feed(stdin: ProgramInput | undefined, bytes: Uint8Array): Promise<void> {
+  await stdin?.write(bytes);
+  stdin?.close();
+}
+
+function inputOf(stdin: Writable): ProgramInput {
   stdin.on("error", () => {});
-  // Destroyed, not ended: the writing end of a pipe has no end to wait for.
-  stdin.write(bytes, () => stdin.destroy());
+  return {
+    write: (bytes) =>
+      new Promise((resolve) => {
+        stdin.once("close", () => resolve(false));
+        stdin.write(bytes, (error) => resolve(error === undefined || error === null));
+      }),
+    close: () => void stdin.destroy(),
+  };
 }
 
 /** The first `limit` bytes of a stream; the rest is read and dropped, so that the writer never blocks. */

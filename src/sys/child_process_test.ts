@@ -62,6 +62,41 @@ function testRunner(
     assert.equal(result.truncated, false);
   });
 
+  test("a program that reads late gets all of its input", async (runner) => {
+    const stdin = crypto.getRandomValues(new Uint8Array(65_536));
+    const large = new Uint8Array(4 * 1024 * 1024);
+    for (let at = 0; at < large.length; at += stdin.length) large.set(stdin, at);
+    // The pipe is full before the first byte is read.
+    const script = "sleep 0.3; sha256sum";
+    const results = await Promise.all(
+      Array.from({ length: 4 }, () => runner.run(sh(script, { stdin: large }))),
+    );
+    const wanted = new Uint8Array(await crypto.subtle.digest("SHA-256", large)).toHex();
+    for (const { stdout } of results) assert.equal(text(stdout), `${wanted}  -\n`);
+  });
+
+  test("a program that does not read its input ends as it likes, and leaves no pipe", async (runner) => {
+    const descriptors = () => [...Deno.readDirSync("/proc/self/fd")].length;
+    const stdin = new Uint8Array(1024 * 1024);
+    const children: number[] = [];
+    const round = async () => {
+      assert.equal((await runner.run(sh("exit 4", { stdin }))).exitCode, 4);
+      // Its child keeps the reading end open and never reads.
+      const { stdout } = await runner.run(sh("exec 3<&0; sleep 35 & echo $!", { stdin }));
+      children.push(Number(text(stdout).trim()));
+    };
+    await round();
+    const before = descriptors();
+    for (let count = 0; count < 4; count++) await round();
+    // Streams of Node are closed in a later turn.
+    for (let turn = 0; turn < 1_000 && descriptors() > before; turn++) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    const after = descriptors();
+    for (const pid of children) Deno.kill(pid, "SIGKILL");
+    assert.ok(after <= before, `${after} descriptors, ${before} before`);
+  });
+
   test("run() names the signal that ended a program", async (runner) => {
     const result = await runner.run(sh("kill -TERM $$"));
     assert.equal(result.exitCode, null);

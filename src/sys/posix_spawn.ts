@@ -7,7 +7,6 @@
  *
  * @module
  */
-import type { Duplex } from "node:stream";
 import { InternalError } from "../errors/mod.ts";
 import { adoptStream } from "./adopted.ts";
 import type { ProgramStarter, StartedProgram, StartRequest } from "./child_process.ts";
@@ -15,6 +14,7 @@ import { errnoName } from "./errno.ts";
 import { type EventPoll, openEventPoll } from "./_event_poll.ts";
 import { PR_SET_CHILD_SUBREAPER } from "./constants.ts";
 import type { Fd, Kernel } from "./kernel.ts";
+import { PipeWriters } from "./pipe_writers.ts";
 import type { ExpectedOrphan, OrphanKeeper, ProcessEnding } from "./process_runner.ts";
 import { signalName } from "./signals.ts";
 
@@ -75,6 +75,7 @@ type Ending = ProcessEnding;
 
 export class PosixSpawner implements ProgramStarter, OrphanKeeper, Disposable {
   readonly #kernel: Kernel;
+  readonly #writers: PipeWriters;
   readonly #libc = Deno.dlopen("libc.so.6", SYMBOLS);
   readonly #children = new Map<bigint, Child>();
   readonly #poll: EventPoll;
@@ -86,6 +87,7 @@ export class PosixSpawner implements ProgramStarter, OrphanKeeper, Disposable {
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
+    this.#writers = new PipeWriters(kernel);
     this.#poll = openEventPoll({
       kernel,
       onEvents: (events) => {
@@ -95,29 +97,29 @@ export class PosixSpawner implements ProgramStarter, OrphanKeeper, Disposable {
   }
 
   start(request: StartRequest): StartedProgram {
+    using theirs = new DisposableStack();
     using ours = new DisposableStack();
-    const ends: (Duplex | undefined)[] = [];
-    const later: (() => void)[] = [];
+    const kept: (Fd | undefined)[] = [];
     const given = request.stdio.map((entry, position): number | "null" => {
       if (entry === "ignore") return "null";
       if (entry !== "pipe") return entry;
       const { read, write } = this.#kernel.pipe2(0);
-      const [theirs, kept] = position === 0 ? [read, write] : [write, read];
-      ours.use(theirs);
-      ours.use(kept);
-      later.push(() => ends[position] = adoptStream(kept));
-      return theirs.number;
+      const [end, own] = position === 0 ? [read, write] : [write, read];
+      theirs.use(end);
+      kept[position] = ours.use(own);
+      return end.number;
     });
     const pid = this.#spawn(request, given);
-    for (const adopt of later) adopt();
-    const [stdin, stdout, stderr] = ends;
-    return {
+    const [input, output, errors] = kept;
+    const started = {
       pid,
       ended: this.#watch(pid),
-      ...(stdin === undefined ? {} : { stdin }),
-      ...(stdout === undefined ? {} : { stdout }),
-      ...(stderr === undefined ? {} : { stderr }),
+      ...(input === undefined ? {} : { stdin: this.#writers.open(input) }),
+      ...(output === undefined ? {} : { stdout: adoptStream(output) }),
+      ...(errors === undefined ? {} : { stderr: adoptStream(errors) }),
     };
+    ours.move(); // they belong to what is returned
+    return started;
   }
 
   /**
@@ -156,6 +158,7 @@ export class PosixSpawner implements ProgramStarter, OrphanKeeper, Disposable {
     this.#stopReaping?.();
     for (const { pidfd } of this.#children.values()) pidfd.close();
     this.#children.clear();
+    this.#writers[Symbol.dispose]();
     this.#poll[Symbol.dispose]();
   }
 

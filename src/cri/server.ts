@@ -48,6 +48,13 @@ const DEFAULT_SEND_LIMIT_BYTES = 80 * 1024 * 1024;
  */
 const STREAMS_PER_CONNECTION = LIMITS.callsPerConnection.max + 500;
 const DEFAULT_GRACE_MS = 4_000;
+/** For what has been written to reach a client that reads. */
+const FLUSH_MS = 1_000;
+
+/** What a connection turned out to be. */
+interface Connection {
+  protocol: "unknown" | "grpc" | "http";
+}
 
 /** A server that is listening. Disposing stops it without grace. */
 export class CriServer implements AsyncDisposable {
@@ -55,7 +62,7 @@ export class CriServer implements AsyncDisposable {
   readonly #grpc: GrpcServer;
   readonly #net: NetServer;
   readonly #listening: ListeningPath;
-  readonly #sockets: ReadonlySet<Socket>;
+  readonly #sockets: ReadonlyMap<Socket, Connection>;
   readonly #log: Logger;
   #stopped: Promise<void> | undefined;
 
@@ -63,7 +70,7 @@ export class CriServer implements AsyncDisposable {
     grpc: GrpcServer;
     net: NetServer;
     listening: ListeningPath;
-    sockets: ReadonlySet<Socket>;
+    sockets: ReadonlyMap<Socket, Connection>;
     log: Logger;
   }) {
     this.path = parts.listening.path;
@@ -85,16 +92,23 @@ export class CriServer implements AsyncDisposable {
     const grpc = grpcServer(options);
     const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
     const http = createHttpServer(options.http, options.log);
-    const sockets = new Set<Socket>();
+    const sockets = new Map<Socket, Connection>();
     let connections = 0;
     const net = createServer((socket) => {
-      sockets.add(socket);
+      const known: Connection = { protocol: "unknown" };
+      sockets.set(socket, known);
       // A unix socket has no port. Connections are told apart by a number in its place.
       Object.defineProperty(socket, "remotePort", { value: ++connections });
       socket.once("close", () => sockets.delete(socket));
       switchProtocol(socket, {
-        grpc: (connection) => injector.injectConnection(connection),
-        http: (connection) => http.emit("connection", connection),
+        grpc: (connection) => {
+          known.protocol = "grpc";
+          injector.injectConnection(connection);
+        },
+        http: (connection) => {
+          known.protocol = "http";
+          http.emit("connection", connection);
+        },
       });
     });
     const listening = await listenAt(net, socketPath(options.listen), options.sealDescriptors);
@@ -118,17 +132,36 @@ export class CriServer implements AsyncDisposable {
   async #stop(graceMs: number): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#net.close(() => resolve()));
     await this.#listening[Symbol.asyncDispose]();
-    const drained = new Promise<boolean>((resolve) =>
-      // Sends GOAWAY to every client and waits for its calls.
-      this.#grpc.tryShutdown(() => resolve(true))
-    );
-    if (!(await within(graceMs, drained))) {
+    if (await within(graceMs, this.#drained())) {
+      for (const socket of this.#sockets.keys()) socket.destroySoon();
+      if (await within(FLUSH_MS, closed)) return;
+    } else {
       this.#log.warn("Cutting calls that did not finish", { graceMs });
       this.#grpc.forceShutdown();
     }
-    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of this.#sockets.keys()) socket.destroy();
     await closed;
   }
+
+  /** Sends GOAWAY to every client and waits for its calls, and until their answers are on their way. */
+  async #drained(): Promise<void> {
+    await new Promise<void>((resolve) => this.#grpc.tryShutdown(() => resolve()));
+    // For the library a call is over when its answer is in a queue. It ends the socket behind that.
+    await Promise.all(
+      [...this.#sockets].flatMap(([socket, { protocol }]) =>
+        protocol === "grpc" ? [flushed(socket)] : []
+      ),
+    );
+  }
+}
+
+/** Resolves when everything that was written is with the kernel and nothing more will be. */
+function flushed(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    if (socket.writableFinished || socket.destroyed) return resolve();
+    socket.once("finish", () => resolve());
+    socket.once("close", () => resolve());
+  });
 }
 
 function grpcServer(options: CriServerOptions): GrpcServer {
@@ -157,13 +190,13 @@ function grpcServer(options: CriServerOptions): GrpcServer {
 }
 
 /** True if `done` came first. */
-async function within(timeoutMs: number, done: Promise<boolean>): Promise<boolean> {
+async function within(timeoutMs: number, done: Promise<void>): Promise<boolean> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const timeout = new Promise<false>((resolve) => {
     timer = setTimeout(() => resolve(false), timeoutMs);
   });
   try {
-    return await Promise.race([done, timeout]);
+    return await Promise.race([done.then(() => true), timeout]);
   } finally {
     clearTimeout(timer);
   }

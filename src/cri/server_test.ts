@@ -438,6 +438,34 @@ Deno.test("Stopping lets calls finish, refuses new ones and removes the socket",
   await assert.rejects(Deno.lstat(started.path), Deno.errors.NotFound);
 });
 
+Deno.test("Stopping lets the last answers reach their clients, however large", async () => {
+  const answer = new Uint8Array(1024 * 1024);
+  for (let round = 0; round < 5; round++) {
+    const entered = Promise.withResolvers<void>();
+    const release = Promise.withResolvers<void>();
+    let calls = 0;
+    await using started = await startTestServer({
+      containers: {
+        execSync: async () => {
+          if (++calls === 8) entered.resolve();
+          await release.promise;
+          return { stdout: answer, stderr: new Uint8Array(), exitCode: 0 };
+        },
+      },
+    });
+    const clients = Array.from({ length: 4 }, () => new TestClient(started.path));
+    const answers = clients.flatMap((client) =>
+      Array.from({ length: 2 }, () => client.call("execSync", { containerId: "a", cmd: ["b"] }))
+    );
+    await entered.promise;
+    const stopped = started.server.stop(60_000);
+    release.resolve();
+    for (const { stdout } of await Promise.all(answers)) assert.equal(stdout.length, answer.length);
+    await stopped;
+    for (const client of clients) client[Symbol.dispose]();
+  }
+});
+
 Deno.test("Stopping cuts calls that do not finish in time, and idle connections", async () => {
   const entered = Promise.withResolvers<void>();
   await using started = await startTestServer({

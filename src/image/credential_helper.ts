@@ -6,6 +6,7 @@
  */
 import { FailedPreconditionError, shown } from "../errors/mod.ts";
 import type { ProcessRunner } from "../sys/mod.ts";
+import { findProgram, SYSTEM_PATH } from "../sys/programs.ts";
 import type { PullCredentials } from "./images.ts";
 
 export interface CredentialHelpersOptions {
@@ -18,7 +19,6 @@ export interface CredentialHelpersOptions {
 
 const TIMEOUT_MS = 30_000;
 const OUTPUT_LIMIT_BYTES = 256 << 10;
-const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /** What helpers print, with status 1, for a server that they have nothing for. */
 const NOTHING_THERE = "credentials not found in native keychain";
 
@@ -61,15 +61,9 @@ export class CredentialHelpers {
   }
 
   async #find(program: string): Promise<string> {
-    const path = this.#options.env["PATH"] || DEFAULT_PATH;
-    for (const directory of path.split(":").filter((part) => part.startsWith("/"))) {
-      try {
-        const { isFile, mode } = await Deno.stat(`${directory}/${program}`);
-        if (isFile && ((mode ?? 0) & 0o111) !== 0) return `${directory}/${program}`;
-      } catch {
-        // Not here: the next folder may have it, and without any the message below says so.
-      }
-    }
+    const path = this.#options.env["PATH"] || SYSTEM_PATH;
+    const found = await findProgram(program, path);
+    if (found !== undefined) return found;
     throw new FailedPreconditionError(`There is no credential helper ${program} in ${path}`, {
       value: program,
       remedy: "install it, or take it out of the registries file and the credentials file",

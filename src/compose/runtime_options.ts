@@ -13,6 +13,7 @@ import {
   type SpecRlimit,
 } from "../oci/mod.ts";
 import type { RuntimeHandlerOptions, RuntimeOptions } from "../runtime/mod.ts";
+import { SYSTEM_PATH } from "../sys/programs.ts";
 import type { ServerPaths } from "./paths.ts";
 
 /** CRI-O's rule: 0 means 240 s, and nothing below 30 s is believed. */
@@ -44,7 +45,7 @@ export function runtimeOptions(
 
 /** Where programs of the node are looked for. */
 export function searchPath(): string {
-  return Deno.env.get("PATH") ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+  return Deno.env.get("PATH") ?? SYSTEM_PATH;
 }
 
 /** Who makes the cgroups. The schema knows no third. */

@@ -4,7 +4,8 @@
  * @module
  */
 import { InvalidArgumentError } from "../errors/mod.ts";
-import { createOverlaySnapshots, type OverlaySnapshotsOptions } from "./overlay.ts";
+import type { SnapshotsOptions } from "./driver_snapshots.ts";
+import { createOverlaySnapshots } from "./overlay.ts";
 import type { Snapshots } from "./snapshots.ts";
 import { createVfsSnapshots } from "./vfs.ts";
 import type { WhiteoutFormName } from "./whiteout_form.ts";
@@ -12,7 +13,7 @@ import type { WhiteoutFormName } from "./whiteout_form.ts";
 export interface StorageDriver {
   /** What it wants layers to look like. */
   readonly whiteouts: WhiteoutFormName;
-  readonly open: (options: OverlaySnapshotsOptions) => Promise<Snapshots>;
+  readonly open: (options: SnapshotsOptions) => Promise<Snapshots>;
 }
 
 const DRIVERS: ReadonlyMap<string, StorageDriver> = new Map<string, StorageDriver>([

@@ -26,8 +26,9 @@ export { LAYER_DIRECTORY, type LayerDirectory, layerDirectoryType } from "./laye
 export { LayerPaths } from "./layer_paths.ts";
 export { type TarEntry, TarReader, type TarVisitor } from "./tar_reader.ts";
 export { DEFAULT_UNPACK_LIMITS, MAX_LAYERS, type UnpackLimits } from "./limits.ts";
-export { createOverlaySnapshots, type OverlaySnapshotsOptions } from "./overlay.ts";
-export { createVfsSnapshots, type VfsSnapshotsOptions } from "./vfs.ts";
+export type { SnapshotsOptions } from "./driver_snapshots.ts";
+export { createOverlaySnapshots } from "./overlay.ts";
+export { createVfsSnapshots } from "./vfs.ts";
 export { type StorageDriver, storageDriver } from "./drivers.ts";
 export {
   SNAPSHOT_DIRECTORY,

@@ -11,23 +11,17 @@
 import { UnimplementedError } from "../errors/mod.ts";
 import type { ChainId, ContainerId } from "../model/mod.ts";
 import { MS_BIND, MS_NODEV, MS_REMOUNT } from "../sys/mod.ts";
-import type { LayerStack } from "./layer_store.ts";
 import {
+  DriverSnapshots,
   makeDirectory,
-  SnapshotDirectories,
-  type SnapshotDirectoriesOptions,
-} from "./snapshot_directories.ts";
+  type SnapshotDriver,
+  type SnapshotsOptions,
+} from "./driver_snapshots.ts";
 import type { SnapshotRequest, Snapshots } from "./snapshots.ts";
 
-export interface VfsSnapshotsOptions extends SnapshotDirectoriesOptions {
-  /** Its whiteouts are in the form of the archives. */
-  readonly layers: LayerStack;
-}
-
-export async function createVfsSnapshots(options: VfsSnapshotsOptions): Promise<Snapshots> {
-  const directories = new SnapshotDirectories(options, "tree");
-  await directories.open();
-  return new VfsSnapshots(options, directories);
+/** @param options its layers have whiteouts in the form of the archives */
+export function createVfsSnapshots(options: SnapshotsOptions): Promise<Snapshots> {
+  return DriverSnapshots.open(options, new VfsDriver(options));
 }
 
 interface Copy {
@@ -36,25 +30,24 @@ interface Copy {
   readonly ended: Promise<void>;
 }
 
-class VfsSnapshots implements Snapshots {
-  readonly driver = "vfs";
+class VfsDriver implements SnapshotDriver {
+  readonly name = "vfs";
   /** The largest images have some ten gigabytes. Clients that give up meanwhile join again. */
   readonly prepareDeadlineMs = 15 * 60_000;
-  readonly #options: VfsSnapshotsOptions;
-  readonly #directories: SnapshotDirectories;
+  readonly writable = "tree";
+  readonly #options: Pick<SnapshotsOptions, "layers" | "workers" | "kernel">;
   /** Copies under way: a removal ends them first, or they would go on filling what it empties. */
   readonly #copies = new Map<ContainerId, Copy>();
 
-  constructor(options: VfsSnapshotsOptions, directories: SnapshotDirectories) {
+  constructor(options: Pick<SnapshotsOptions, "layers" | "workers" | "kernel">) {
     this.#options = options;
-    this.#directories = directories;
   }
 
-  rootfsPath(containerId: ContainerId): string {
-    return this.#directories.mountPoint(containerId);
-  }
-
-  async prepare({ containerId, top, mountLabel }: SnapshotRequest): Promise<string> {
+  async mount(
+    { containerId, top, mountLabel }: SnapshotRequest,
+    directory: string,
+    target: string,
+  ): Promise<void> {
     if (mountLabel !== undefined && mountLabel !== "") {
       throw new UnimplementedError("The vfs storage driver cannot label root file systems", {
         field: "storage_driver",
@@ -62,35 +55,18 @@ class VfsSnapshots implements Snapshots {
         remedy: "use the overlay driver with SELinux",
       });
     }
-    const target = this.rootfsPath(containerId);
-    if (this.#directories.isMounted(target)) return target;
-    const directory = this.#directories.directory(containerId);
-    await Deno.mkdir(directory, { recursive: true, mode: 0o700 });
     const tree = `${directory}/tree`;
     if (!await exists(tree)) await this.#copy(containerId, top, `${directory}/.copying`, tree);
-    await Deno.mkdir(target, { recursive: true, mode: 0o700 });
-    this.#mount(tree, target);
-    this.#directories.changed();
-    return target;
+    const { kernel } = this.#options;
+    // As an overlay is mounted: device nodes of the image are without effect.
+    kernel.mount(tree, target, null, MS_BIND, null);
+    kernel.mount("none", target, null, MS_BIND | MS_REMOUNT | MS_NODEV, null);
   }
 
-  async remove(containerId: ContainerId): Promise<void> {
+  async abandon(containerId: ContainerId): Promise<void> {
     const copy = this.#copies.get(containerId);
     copy?.cancel.abort();
     await copy?.ended;
-    await this.#directories.remove(containerId);
-  }
-
-  unmount(containerId: ContainerId): Promise<void> {
-    return this.#directories.unmount(containerId);
-  }
-
-  list(): Promise<readonly ContainerId[]> {
-    return this.#directories.list();
-  }
-
-  usage(): ReturnType<Snapshots["usage"]> {
-    return this.#directories.usage();
   }
 
   async #copy(
@@ -118,13 +94,6 @@ class VfsSnapshots implements Snapshots {
       }
     }
     await Deno.rename(copying, tree);
-  }
-
-  /** As an overlay is mounted: device nodes of the image are without effect. */
-  #mount(tree: string, target: string): void {
-    const { kernel } = this.#options;
-    kernel.mount(tree, target, null, MS_BIND, null);
-    kernel.mount("none", target, null, MS_BIND | MS_REMOUNT | MS_NODEV, null);
   }
 }
 

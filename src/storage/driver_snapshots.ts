@@ -1,5 +1,6 @@
 /**
- * Where root file systems lie, whatever the driver puts there:
+ * Root file systems by a storage driver: where they lie, whatever the driver puts there, and their
+ * life from the first file to the last.
  *
  * ```
  * <root>/snapshots/<container id>/            the driver's files
@@ -12,65 +13,98 @@ import { isErrno } from "../errors/mod.ts";
 import { type ContainerId, parseContainerId } from "../model/mod.ts";
 import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, type Kernel } from "../sys/mod.ts";
 import type { LayerStack } from "./layer_store.ts";
-import type { FileSystemUsage } from "./snapshots.ts";
+import type { SnapshotRequest, Snapshots } from "./snapshots.ts";
 import type { StorageWorkers } from "./storage_workers.ts";
 import { WritableUsage } from "./writable_usage.ts";
 
-export interface SnapshotDirectoriesOptions {
+export interface SnapshotsOptions {
   /** Lasting state: writable layers lie below it, on the file system of the layers. */
   readonly root: string;
   /** State of one boot: mounts lie below it. */
   readonly runRoot: string;
-  readonly layers: Pick<LayerStack, "total">;
+  /** With whiteouts in the form that the driver wants. */
+  readonly layers: LayerStack;
   readonly workers: StorageWorkers;
   readonly kernel: Kernel;
 }
 
-export class SnapshotDirectories {
-  readonly #options: SnapshotDirectoriesOptions;
+/** What one driver does in its own way. */
+export interface SnapshotDriver {
+  readonly name: string;
+  /** As {@link Snapshots.prepareDeadlineMs}. */
+  readonly prepareDeadlineMs: number;
+  /** The folder in a snapshot that a container writes to. */
+  readonly writable: string;
+  /**
+   * Makes what is missing of the snapshot's files in `directory`, and mounts the whole on `target`;
+   * both are there.
+   */
+  mount(request: SnapshotRequest, directory: string, target: string): Promise<void>;
+  /** Ends what is under way for a snapshot that is about to be removed. */
+  abandon?(containerId: ContainerId): Promise<void>;
+}
+
+export class DriverSnapshots implements Snapshots {
+  readonly #options: SnapshotsOptions;
+  readonly #driver: SnapshotDriver;
   readonly #base: string;
   readonly #usage: WritableUsage;
 
-  /** @param writable name of the folder in a snapshot that a container writes to */
-  constructor(options: SnapshotDirectoriesOptions, writable: string) {
+  private constructor(options: SnapshotsOptions, driver: SnapshotDriver) {
     this.#options = options;
+    this.#driver = driver;
     this.#base = `${options.root}/snapshots`;
     this.#usage = new WritableUsage({
-      list: async () => (await this.list()).map((id) => `${this.directory(id)}/${writable}`),
+      list: async () =>
+        (await this.list()).map((id) => `${this.#directory(id)}/${driver.writable}`),
       measure: (paths) => options.workers.disk("measure", { paths }),
     });
   }
 
   /** Makes the base and finishes removals that a crash cut short. */
-  async open(): Promise<void> {
-    await Deno.mkdir(this.#base, { recursive: true, mode: 0o700 });
-    for await (const { name } of Deno.readDir(this.#base)) {
+  static async open(options: SnapshotsOptions, driver: SnapshotDriver): Promise<Snapshots> {
+    const snapshots = new DriverSnapshots(options, driver);
+    await Deno.mkdir(snapshots.#base, { recursive: true, mode: 0o700 });
+    for await (const { name } of Deno.readDir(snapshots.#base)) {
       if (!name.startsWith(".old-")) continue;
-      await this.#options.workers.disk("remove", { path: `${this.#base}/${name}` });
+      await options.workers.disk("remove", { path: `${snapshots.#base}/${name}` });
     }
+    return snapshots;
   }
 
-  directory(containerId: ContainerId): string {
-    return `${this.#base}/${containerId}`;
+  get driver(): string {
+    return this.#driver.name;
   }
 
-  mountPoint(containerId: ContainerId): string {
+  get prepareDeadlineMs(): number {
+    return this.#driver.prepareDeadlineMs;
+  }
+
+  rootfsPath(containerId: ContainerId): string {
     return `${this.#mountParent(containerId)}/rootfs`;
   }
 
-  /** A snapshot came or went. */
-  changed(): void {
+  async prepare(request: SnapshotRequest): Promise<string> {
+    const target = this.rootfsPath(request.containerId);
+    if (this.#isMounted(target)) return target;
+    const directory = this.#directory(request.containerId);
+    for (const path of [directory, target]) {
+      await Deno.mkdir(path, { recursive: true, mode: 0o700 });
+    }
+    await this.#driver.mount(request, directory, target);
     this.#usage.changed();
+    return target;
   }
 
   async remove(containerId: ContainerId): Promise<void> {
+    await this.#driver.abandon?.(containerId);
     await this.unmount(containerId);
     const removing = `${this.#base}/.old-${containerId}`;
     const { workers } = this.#options;
     // A rename takes it out of the list at once; the bytes follow.
     await workers.disk("remove", { path: removing });
     try {
-      await Deno.rename(this.directory(containerId), removing);
+      await Deno.rename(this.#directory(containerId), removing);
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return;
       throw error;
@@ -81,8 +115,8 @@ export class SnapshotDirectories {
 
   async unmount(containerId: ContainerId): Promise<void> {
     const { workers } = this.#options;
-    const target = this.mountPoint(containerId);
-    if (this.isMounted(target)) await workers.disk("unmount", { path: target });
+    const target = this.rootfsPath(containerId);
+    if (this.#isMounted(target)) await workers.disk("unmount", { path: target });
     for (const path of [target, this.#mountParent(containerId)]) {
       try {
         // Never recursive: what is still mounted there must not be emptied.
@@ -101,7 +135,7 @@ export class SnapshotDirectories {
     return ids.sort();
   }
 
-  async usage(): Promise<{ images: FileSystemUsage; containers: FileSystemUsage }> {
+  async usage(): ReturnType<Snapshots["usage"]> {
     const { root, layers } = this.#options;
     const images = layers.total();
     const containers = await this.#usage.get();
@@ -115,7 +149,7 @@ export class SnapshotDirectories {
     };
   }
 
-  isMounted(path: string): boolean {
+  #isMounted(path: string): boolean {
     const { kernel } = this.#options;
     try {
       const at = kernel.statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW);
@@ -129,6 +163,10 @@ export class SnapshotDirectories {
       if (isErrno(error, "ENOENT")) return false;
       throw error;
     }
+  }
+
+  #directory(containerId: ContainerId): string {
+    return `${this.#base}/${containerId}`;
   }
 
   #mountParent(containerId: ContainerId): string {

@@ -11,7 +11,7 @@ import {
   errorMessage,
   SauropodError,
 } from "../errors/mod.ts";
-import type { Endpoint } from "./registries_conf.ts";
+import type { Endpoint } from "./endpoints.ts";
 import { ConnectionRefusedError } from "./retry.ts";
 
 /** Several endpoints failed; of the kind of the last one, which is the registry itself. */

@@ -21,6 +21,7 @@ import { type AuthFile, normalisedServer } from "./auth_file.ts";
 import { LayerPlaces } from "./blob_places.ts";
 import type { CredentialSources } from "./credential_sources.ts";
 import { EndpointFailures } from "./endpoint_failures.ts";
+import { type Endpoint, endpoints } from "./endpoints.ts";
 import type { ImageCatalog } from "./image_catalog.ts";
 import { parseImageConfig } from "./image_config.ts";
 import {
@@ -37,13 +38,7 @@ import { choosePlatform, type ImageManifest, parseManifest, type Platform } from
 import type { NamespacedAuth } from "./namespaced_auth.ts";
 import { checkPull, isNamespace, namespacePolicy, type Policy } from "./policy.ts";
 import { type ImageName, type ImageReference } from "./reference.ts";
-import {
-  candidates,
-  type Endpoint,
-  endpoints,
-  type RegistriesConf,
-  type ShortNameMode,
-} from "./registries_conf.ts";
+import type { RegistriesConf, ShortNameMode } from "./registries_conf.ts";
 import { type RegistryCerts, registryCerts } from "./registry_certs.ts";
 import {
   type FetchedManifest,
@@ -52,6 +47,7 @@ import {
   RegistryClient,
 } from "./registry_client.ts";
 import { pauseBefore, type RetryPolicy } from "./retry.ts";
+import { candidates } from "./short_names.ts";
 
 export interface ImagePullerOptions {
   readonly catalog: ImageCatalog;

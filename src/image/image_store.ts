@@ -41,13 +41,13 @@ import {
   qualify,
 } from "./reference.ts";
 import {
-  candidates,
   loadRegistriesConf,
   type RegistriesConf,
   type RegistriesSources,
   type ShortNameMode,
 } from "./registries_conf.ts";
 import { DEFAULT_RETRY_POLICY, type RetryPolicy } from "./retry.ts";
+import { candidates } from "./short_names.ts";
 
 export interface ImagesOptions {
   /** Directory of the runtime's lasting state; images lie in `images/` below it. */

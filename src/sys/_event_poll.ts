@@ -12,7 +12,7 @@ import { InternalError, isErrno } from "../errors/mod.ts";
 import { adoptStream } from "./adopted.ts";
 import { EPOLLIN } from "./constants.ts";
 import type { EpollEvent, Fd, Kernel } from "./kernel.ts";
-import { EPOLL_EVENT_SIZE } from "./_structs.ts";
+import { EPOLL_EVENT_SIZE } from "./linux/structs.ts";
 
 const BATCH = 256;
 

@@ -53,7 +53,7 @@ export interface FileSystemStat {
   readonly filesFree: bigint;
 }
 
-/** How far a path may lead, for {@link Kernel.openat2}: flags of `openat2(2)`. */
+/** How far a path may lead, for {@link FileCalls.openat2}: flags of `openat2(2)`. */
 export interface OpenHow {
   readonly flags: number;
   readonly mode?: number;
@@ -74,20 +74,11 @@ export interface PeerCredentials {
 /** Two integers: seconds since the epoch and nanoseconds below a second; null leaves the time as it is. */
 export type FileTime = { readonly seconds: bigint; readonly nanoseconds: number } | null;
 
-export interface Kernel {
-  // Files, by directory descriptor. `AT_FDCWD` (-100) stands for the working directory.
+/** Files, by directory descriptor. `AT_FDCWD` (-100) stands for the working directory. */
+export interface FileCalls {
   open(path: string, flags: number, mode?: number): Fd;
   openat(dirFd: number, path: string, flags: number, mode?: number): Fd;
   openat2(dirFd: number, path: string, how: OpenHow): Fd;
-  /** One `read(2)`; 0 at the end of the file. */
-  read(fd: number, into: Uint8Array): number;
-  pread(fd: number, into: Uint8Array, offset: bigint): number;
-  /** One `write(2)`; may be short. */
-  write(fd: number, bytes: Uint8Array): number;
-  /** Flag `AT_EMPTY_PATH` with an empty path: of `dirFd` itself. */
-  statx(dirFd: number, path: string, flags: number): FileStat;
-  statfs(path: string): FileSystemStat;
-  fstatfs(fd: number): FileSystemStat;
   mkdirat(dirFd: number, path: string, mode: number): void;
   unlinkat(dirFd: number, path: string, flags: number): void;
   renameat2(oldDir: number, oldPath: string, newDir: number, newPath: string, flags: number): void;
@@ -101,6 +92,28 @@ export interface Kernel {
     device: { readonly major: number; readonly minor: number },
   ): void;
   readlinkat(dirFd: number, path: string): string;
+  /** Names in a directory, without `.` and `..`, with their `d_type` where the file system tells. */
+  readdir(fd: number): { name: string; type: FileStat["type"] | "unknown" }[];
+  /**
+   * One `copy_file_range(2)` between the descriptors' positions, which file systems may do by sharing the
+   * blocks: bytes copied, 0 at the end of the file. `length` is at most 2^30.
+   */
+  copyFileRange(fromFd: number, toFd: number, length: number): number;
+  ftruncate(fd: number, length: bigint): void;
+  fallocate(fd: number, mode: number, offset: bigint, length: bigint): void;
+  fsync(fd: number): void;
+  /** Writes back the whole file system that `fd` is on; slow, call it in a worker. */
+  syncfs(fd: number): void;
+  /** Sets the umask of the calling thread's file system context and returns the one before. */
+  umask(mask: number): number;
+}
+
+/** What is known of files and file systems. */
+export interface AttributeCalls {
+  /** Flag `AT_EMPTY_PATH` with an empty path: of `dirFd` itself. */
+  statx(dirFd: number, path: string, flags: number): FileStat;
+  statfs(path: string): FileSystemStat;
+  fstatfs(fd: number): FileSystemStat;
   fchownat(dirFd: number, path: string, uid: number, gid: number, flags: number): void;
   fchmod(fd: number, mode: number): void;
   fchmodat(dirFd: number, path: string, mode: number): void;
@@ -111,28 +124,36 @@ export interface Kernel {
     modified: FileTime,
     flags: number,
   ): void;
-  /** Names in a directory, without `.` and `..`, with their `d_type` where the file system tells. */
-  readdir(fd: number): { name: string; type: FileStat["type"] | "unknown" }[];
-  /**
-   * One `copy_file_range(2)` between the descriptors' positions, which file systems may do by sharing the
-   * blocks: bytes copied, 0 at the end of the file. `length` is at most 2^30.
-   */
-  copyFileRange(fromFd: number, toFd: number, length: number): number;
-  ftruncate(fd: number, length: bigint): void;
-  fallocate(fd: number, mode: number, offset: bigint, length: bigint): void;
   /** Follows no symlink at the end. */
   lsetxattr(path: string, name: string, value: Uint8Array): void;
   lgetxattr(path: string, name: string): Uint8Array | undefined;
   llistxattr(path: string): string[];
-  fsync(fd: number): void;
-  /** Writes back the whole file system that `fd` is on; slow, call it in a worker. */
-  syncfs(fd: number): void;
+}
+
+/** What is done with a descriptor, whatever it is of. */
+export interface DescriptorCalls {
+  /** One `read(2)`; 0 at the end of the file. */
+  read(fd: number, into: Uint8Array): number;
+  pread(fd: number, into: Uint8Array, offset: bigint): number;
+  /** One `write(2)`; may be short. */
+  write(fd: number, bytes: Uint8Array): number;
+  pipe2(flags: number): { readonly read: Fd; readonly write: Fd };
+  /** Takes over a descriptor that another thread of this process made and left to the caller. */
+  own(number: number): Fd;
+  setCloexec(fd: number, on: boolean): void;
+  setNonblocking(fd: number, on: boolean): void;
+  /** How much a pipe, terminal or socket holds that nobody has read (`FIONREAD`). */
+  unreadBytes(fd: number): number;
+  /** Sets how much a pipe holds before its writer waits (`F_SETPIPE_SZ`); returns what it became. */
+  setPipeCapacity(fd: number, bytes: number): number;
+  /** Of the terminal whose master or slave side this is (`TIOCSWINSZ`); its programs get SIGWINCH. */
+  setTerminalSize(fd: number, size: TerminalSize): void;
   /** True if the lock was taken; false if another open file holds it. */
   flock(fd: number, operation: number): boolean;
-  /** Sets the umask of the calling thread's file system context and returns the one before. */
-  umask(mask: number): number;
+}
 
-  // Mounts and namespaces.
+/** Mounts and namespaces. */
+export interface NamespaceCalls {
   mount(
     source: string,
     target: string,
@@ -147,21 +168,22 @@ export interface Kernel {
   setdomainname(name: string): void;
   /** Brings a network interface of the calling thread's namespace up (`SIOCSIFFLAGS`). */
   bringInterfaceUp(name: string): void;
+}
 
-  // Processes.
+/** Processes. */
+export interface ProcessCalls {
   pidfdOpen(pid: number): Fd;
   pidfdSendSignal(pidfd: number, signal: number): void;
   kill(pid: number, signal: number): void;
   getpid(): number;
   /** `prctl(2)` with integer arguments. */
   prctl(option: number, arg2: bigint, arg3?: bigint): number;
+}
 
-  // Sockets, pipes, event sources.
-  pipe2(flags: number): { readonly read: Fd; readonly write: Fd };
+/** Sockets. */
+export interface SocketCalls {
   socketpair(domain: number, type: number): { readonly a: Fd; readonly b: Fd };
   socket(domain: number, type: number, protocol: number): Fd;
-  /** Takes over a descriptor that another thread of this process made and left to the caller. */
-  own(number: number): Fd;
   /**
    * Connects a unix socket of any type; paths over 107 bytes go through /proc/self/fd. A name that
    * starts with NUL is an abstract one.
@@ -177,14 +199,10 @@ export interface Kernel {
   /** The descriptor that comes with the next message of a unix socket (`SCM_RIGHTS`), if one does. */
   receiveDescriptor(fd: number): Fd | undefined;
   peerCredentials(fd: number): PeerCredentials;
-  setCloexec(fd: number, on: boolean): void;
-  setNonblocking(fd: number, on: boolean): void;
-  /** How much a pipe, terminal or socket holds that nobody has read (`FIONREAD`). */
-  unreadBytes(fd: number): number;
-  /** Sets how much a pipe holds before its writer waits (`F_SETPIPE_SZ`); returns what it became. */
-  setPipeCapacity(fd: number, bytes: number): number;
-  /** Of the terminal whose master or slave side this is (`TIOCSWINSZ`); its programs get SIGWINCH. */
-  setTerminalSize(fd: number, size: TerminalSize): void;
+}
+
+/** What the kernel tells by itself. */
+export interface EventCalls {
   inotifyInit(): Fd;
   inotifyAddWatch(fd: number, path: string, mask: number): number;
   inotifyRemoveWatch(fd: number, watch: number): void;
@@ -195,3 +213,13 @@ export interface Kernel {
   epollTake(epfd: number, limit: number): EpollEvent[];
   eventfd(initial: number): Fd;
 }
+
+export interface Kernel
+  extends
+    FileCalls,
+    AttributeCalls,
+    DescriptorCalls,
+    NamespaceCalls,
+    ProcessCalls,
+    SocketCalls,
+    EventCalls {}

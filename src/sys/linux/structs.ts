@@ -5,7 +5,7 @@
  * @module
  */
 import { isIP } from "node:net";
-import { InvalidArgumentError, shown } from "../errors/mod.ts";
+import { InvalidArgumentError, shown } from "../../errors/mod.ts";
 import {
   AF_INET,
   AF_INET6,
@@ -17,9 +17,9 @@ import {
   S_IFMT,
   S_IFREG,
   S_IFSOCK,
-} from "./constants.ts";
-import { decodePath } from "./bytes_path.ts";
-import type { EpollEvent, FileStat, FileSystemStat, FileTime, OpenHow } from "./kernel.ts";
+} from "../constants.ts";
+import { decodePath } from "../bytes_path.ts";
+import type { EpollEvent, FileStat, FileSystemStat, FileTime, OpenHow } from "../kernel.ts";
 
 export const STATX_SIZE = 256;
 export const STATFS_SIZE = 120;

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { SyscallError } from "../errors/mod.ts";
-import { errnoName } from "./errno.ts";
+import { SyscallError } from "../../errors/mod.ts";
+import { errnoName } from "../errno.ts";
 
 const SYMBOLS = {
   __errno_location: { parameters: [], result: "pointer" },

@@ -19,6 +19,7 @@ import {
   KeyedMutex,
   PidHolders,
   POD_DEADLINES,
+  PodEvents,
   PodLayout,
   PodRegistry,
   type PodResourcePorts,
@@ -84,6 +85,8 @@ export interface Pods extends AsyncDisposable {
   readonly containers: Containers;
   readonly portForwards: PortForwards;
   readonly streams: StreamService;
+  /** Undefined unless `enable_pod_events` is set. */
+  readonly events: PodEvents | undefined;
   /** Compares the record with the kernel; every call can be answered afterwards. */
   recover(): Promise<RecoveryReport>;
 }
@@ -112,6 +115,9 @@ export function openPods(
   const { runner } = record.podSteps;
   const { bootId } = machine.processes;
   const cgroupDriver = cgroupDriverOf(configuration);
+  const podEvents = configuration.runtime.enable_pod_events;
+  const events = podEvents ? new PodEvents({ registry, clock }) : undefined;
+  if (events !== undefined) registry.observe(events);
   const mutex = new KeyedMutex();
   const layout = new PodLayout({
     root: paths.root,
@@ -258,6 +264,7 @@ export function openPods(
       annotationRules: (handler) => annotationRules(handlerOf(handler)),
       nodeName: Deno.hostname(),
       hostPortMapping: !configuration.runtime.disable_hostport_mapping,
+      podEvents,
     },
     clock,
     bootId,
@@ -270,6 +277,7 @@ export function openPods(
     containers,
     portForwards,
     streams: new StreamSessions(new ProcessSessions({ registry, runtime }), portForwards),
+    events,
     recover: () =>
       recoverPods(
         {

@@ -188,6 +188,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
         streaming: { service: pods.streams, urls: streaming },
         sandboxes: pods.sandboxes,
         containers: pods.containers,
+        events: pods.events,
         podCidrs: network.podCidrs,
         node: {
           runtimeObstacle: () => undefined,
@@ -233,6 +234,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     socket: server.path,
     fileWatcher: machine.fileWatcher,
     async [Symbol.asyncDispose](): Promise<void> {
+      pods.events?.[Symbol.dispose]();
       // Sessions may be among the calls' own work, and end together with them.
       await Promise.all([server.stop(), streaming.stop(STREAMS_GRACE_MS)]);
       await owned.disposeAsync();

@@ -679,12 +679,12 @@ export const RUNTIME = {
     flags: ["enable-criu-support"],
     env: ["CONTAINER_ENABLE_CRIU_SUPPORT"],
   })),
-  enable_pod_events: later(flag({
+  enable_pod_events: flag({
     default: false,
     meaning: "Whether GetContainerEvents reports what happens.",
     flags: ["enable-pod-events"],
     env: ["ENABLE_POD_EVENTS"],
-  })),
+  }),
   hostnetwork_disable_selinux: noEffect(
     "containers get no SELinux labels",
     flag({

@@ -5,7 +5,7 @@
  */
 import { Client, credentials, type ServiceError } from "@grpc/grpc-js";
 import { Buffer } from "node:buffer";
-import type { ContainerService, SandboxService } from "../pod/service.ts";
+import type { ContainerService, EventService, SandboxService } from "../pod/service.ts";
 import { newContainerId, newSandboxId, SystemClock } from "../model/mod.ts";
 import type { Images } from "../image/images.ts";
 import { NotFoundError } from "../errors/mod.ts";
@@ -28,6 +28,7 @@ export interface TestServerParts {
   readonly sandboxes?: Partial<SandboxService>;
   readonly containers?: Partial<ContainerService>;
   readonly images?: Partial<Images>;
+  readonly events?: EventService;
   readonly options?: Partial<CriServerOptions>;
 }
 
@@ -90,6 +91,7 @@ export function serverOptions(parts: TestServerParts = {}): Omit<CriServerOption
         reopenLog: missing,
         ...parts.containers,
       },
+      events: parts.events,
       node: TEST_NODE,
       podCidrs: { update: () => Promise.resolve() },
       version: "1.37.0-test",

@@ -7,10 +7,9 @@
 import {
   type handleServerStreamingCall,
   type handleUnaryCall,
-  type Metadata,
+  Metadata,
   status,
 } from "@grpc/grpc-js";
-import { once } from "node:events";
 import {
   CancelledError,
   DeadlineExceededError,
@@ -25,6 +24,7 @@ import { type Encoder, encodeResponse } from "./encode_response.ts";
 import { grpcStatus } from "./grpc_status.ts";
 import { ALWAYS_SERVED, LONGEST_TIMER_MS } from "./limits.ts";
 import type { CallContext, StreamHandler, UnaryHandler } from "./methods.ts";
+import type { StreamPacing } from "./stream_pacing.ts";
 
 /** Why calls cannot be served at the moment; undefined when they can. */
 export type Readiness = () => string | undefined;
@@ -40,6 +40,8 @@ export interface InstrumentOptions {
   readonly readiness: Readiness;
   /** Counts calls until their handlers have ended. */
   readonly admission: Admission;
+  /** Tells when the reader of a stream has room for the next message. */
+  readonly pacing: StreamPacing;
   readonly observer?: CallObserver;
   /** Largest answer. */
   readonly sendLimitBytes: number;
@@ -61,6 +63,12 @@ interface ServerCall {
 /** Called by every kubelet each second or so, or with each probe; a line for each would bury all others. */
 const POLLED =
   /^(?:Version|Status|List|Stream|ImageFsInfo|ImageStatus|ContainerSta|PodSandboxS|ExecSync)/;
+
+/** Answers until its client has enough, so that its going is no failure. */
+const EVENTS = "GetContainerEvents";
+
+/** A flag and a length go before each message of gRPC. */
+const MESSAGE_PREFIX_BYTES = 5;
 
 /** Wraps the handlers of one server. */
 export class Instrument {
@@ -89,13 +97,21 @@ export class Instrument {
     method: InstrumentedMethod<Request, Response>,
     handler: StreamHandler<Request, Response>,
   ): handleServerStreamingCall<Uint8Array, Uint8Array> {
+    const { pacing, sendLimitBytes } = this.#options;
     return async (call) => {
       const failure = await this.#run(method, call, call.request, async (request, context) => {
-        for await (const message of handler(request, context)) {
+        const messages = handler(request, context);
+        // Tells the client that it is being served: of a stream of events, that nothing is missed any more.
+        call.sendMetadata(new Metadata());
+        const progress = pacing.progressOf(call.metadata);
+        let written = 0;
+        for await (const message of messages) {
           context.signal.throwIfAborted();
-          // A slow reader must not make this process hold the whole stream.
-          const bytes = encodeResponse(method.responseType, message, this.#options.sendLimitBytes);
-          if (!call.write(bytes)) await once(call, "drain", { signal: context.signal });
+          const bytes = encodeResponse(method.responseType, message, sendLimitBytes);
+          call.write(bytes);
+          written += MESSAGE_PREFIX_BYTES + bytes.length;
+          // A slow reader must not make this process hold more than one message.
+          await progress.reach(written, context.signal);
         }
         call.end();
       });
@@ -135,8 +151,11 @@ export class Instrument {
       const { code, details, foreseen } = grpcStatus(error);
       observer?.finished(method.name, durationMs, code);
       const fields = { code, error, durationMs: Math.round(durationMs * 10) / 10 };
-      if (foreseen && this.#isRepeated(method.name, code)) callLog.debug("Call failed", fields);
-      else if (foreseen) callLog.warn("Call failed", fields);
+      if (method.name === EVENTS && code === status.CANCELLED) {
+        callLog.info("The reader of events has gone", fields);
+      } else if (foreseen && this.#isRepeated(method.name, code)) {
+        callLog.debug("Call failed", fields);
+      } else if (foreseen) callLog.warn("Call failed", fields);
       else {callLog.error("Call failed for an unforeseen reason", {
           ...fields,
           stack: stackOf(error),

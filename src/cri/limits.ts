@@ -32,7 +32,10 @@ export const ALWAYS_SERVED: ReadonlySet<string> = new Set(["Version", "Status"])
 /** Largest request, as the kubelet's own limit for what it sends and receives. */
 export const RECEIVE_LIMIT_BYTES = 16 * 1024 * 1024;
 
-/** A message of a list that is streamed. The kubelet takes up to 16 MiB; this is read in one go. */
+/**
+ * A message of a list that is streamed. A reader that stalls holds one of them, and a connection may
+ * have 2,000 such readers; the kubelet takes up to 16 MiB.
+ */
 export const STREAM_MESSAGE = { entries: 3_000, bytes: 256 * 1024 } as const;
 
 /**

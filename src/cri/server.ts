@@ -15,6 +15,7 @@ import { LIMITS, RECEIVE_LIMIT_BYTES } from "./limits.ts";
 import type { ImageMethods, RuntimeMethods } from "./methods.ts";
 import { switchProtocol } from "./protocol_switch.ts";
 import { register } from "./registration.ts";
+import { StreamPacing } from "./stream_pacing.ts";
 import { listenAt, type ListeningPath, socketPath } from "./unix_socket.ts";
 
 export interface CriServerOptions {
@@ -89,7 +90,8 @@ export class CriServer implements AsyncDisposable {
    * @throws {UnavailableError} the socket could not be made
    */
   static async listen(options: CriServerOptions): Promise<CriServer> {
-    const grpc = grpcServer(options);
+    const pacing = new StreamPacing();
+    const grpc = grpcServer(options, pacing);
     const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
     const http = createHttpServer(options.http, options.log);
     const sockets = new Map<Socket, Connection>();
@@ -98,11 +100,13 @@ export class CriServer implements AsyncDisposable {
       const known: Connection = { protocol: "unknown" };
       sockets.set(socket, known);
       // A unix socket has no port. Connections are told apart by a number in its place.
-      Object.defineProperty(socket, "remotePort", { value: ++connections });
+      const number = ++connections;
+      Object.defineProperty(socket, "remotePort", { value: number });
       socket.once("close", () => sockets.delete(socket));
       switchProtocol(socket, {
         grpc: (connection) => {
           known.protocol = "grpc";
+          pacing.watch(number, connection);
           injector.injectConnection(connection);
         },
         http: (connection) => {
@@ -164,11 +168,11 @@ function flushed(socket: Socket): Promise<void> {
   });
 }
 
-function grpcServer(options: CriServerOptions): GrpcServer {
+function grpcServer(options: CriServerOptions, pacing: StreamPacing): GrpcServer {
   const { log, clock, readiness, observer } = options;
   const admission = new Admission(options.callLimits);
   const server = new GrpcServer({
-    interceptors: [admission.interceptor()],
+    interceptors: [pacing.interceptor(), admission.interceptor()],
     "grpc.max_receive_message_length": options.receiveLimitBytes ?? RECEIVE_LIMIT_BYTES,
     // Answers are measured before they reach the library, to be refused in our words.
     "grpc.max_send_message_length": -1,
@@ -180,6 +184,7 @@ function grpcServer(options: CriServerOptions): GrpcServer {
     log,
     clock,
     admission,
+    pacing,
     readiness: readiness ?? (() => undefined),
     sendLimitBytes: options.sendLimitBytes ?? DEFAULT_SEND_LIMIT_BYTES,
     ...(observer === undefined ? {} : { observer }),

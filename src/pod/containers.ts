@@ -43,7 +43,7 @@ import {
   type ContainerCreation,
 } from "./container_create.ts";
 import { processOf, specOf } from "./container_spec.ts";
-import { containerStatus } from "./container_status.ts";
+import { containerInfo, containerStatus } from "./container_status.ts";
 import { newLimits } from "./container_limits.ts";
 import type { ContainerStopper } from "./container_stop.ts";
 import { POD_DEADLINES, REMOVE_GRACE_MS } from "./deadlines.ts";
@@ -147,11 +147,10 @@ export class Containers implements ContainerService {
 
   status(idOrPrefix: string, verbose: boolean): ContainerStatusResponse {
     const record = this.#options.registry.requireContainer(idOrPrefix);
-    return containerStatus(record, {
-      verbose,
-      spec: verbose ? specOf(record) : undefined,
-      timings: this.#timings.get(record.id) ?? [],
-    });
+    return {
+      status: containerStatus(record),
+      info: verbose ? { info: JSON.stringify(this.#infoOf(record)) } : {},
+    };
   }
 
   list(filter: ContainerFilter | undefined): EncodedItems {
@@ -396,6 +395,11 @@ export class Containers implements ContainerService {
       user: undefined,
       created: undefined,
     };
+  }
+
+  #infoOf(record: ContainerRecord): object {
+    const timings = this.#timings.get(record.id) ?? [];
+    return containerInfo(record, { spec: specOf(record), timings });
   }
 
   /** What CRI-O does: a container whose start failed is taken away, the caller has the reason. */

@@ -15,6 +15,7 @@ export type { ContainersOptions } from "./containers.ts";
 export { type DefaultMount, parseDefaultMounts } from "./default_mounts.ts";
 export { POD_DEADLINES } from "./deadlines.ts";
 export type { PodDeadlines } from "./deadlines.ts";
+export { PodEvents } from "./events.ts";
 export { ExitTracker } from "./exits.ts";
 export { HostPaths } from "./host_paths.ts";
 export type { AbandonableFiles } from "./host_paths.ts";
@@ -41,6 +42,7 @@ export type {
   ContainerService,
   CreateContainerRequest,
   EncodedItems,
+  EventService,
   RunSandboxRequest,
   SandboxService,
 } from "./service.ts";

@@ -14,6 +14,7 @@ import {
   containerToJson,
   isVisible as containerVisible,
 } from "./container.ts";
+import type { Change } from "./event.ts";
 import { listedContainer, listedSandbox } from "./listing.ts";
 import { isVisible as sandboxVisible, type SandboxRecord, sandboxToJson } from "./sandbox.ts";
 
@@ -25,6 +26,12 @@ export interface RecordMirror {
   write(kind: "sandbox" | "container", id: string, value: JsonObject): void;
   /** Nothing is written for the id after this resolves. */
   forget(kind: "sandbox" | "container", id: string): Promise<void>;
+}
+
+/** Told of each commit when memory has it, too: in the turn of the commit, and in the order of commits. */
+export interface CommitObserver {
+  sandboxCommitted(change: Change<SandboxRecord>): void;
+  containerCommitted(change: Change<ContainerRecord>): void;
 }
 
 export interface RegistryOptions {
@@ -44,16 +51,24 @@ export class PodRegistry {
   readonly #sandboxes = new Map<SandboxId, Entry<SandboxRecord>>();
   readonly #containers = new Map<ContainerId, Entry<ContainerRecord>>();
   readonly #members = new Map<SandboxId, Set<ContainerId>>();
+  #observer: CommitObserver | undefined;
 
   constructor(options: RegistryOptions) {
     this.#options = options;
   }
 
+  /** From now on `observer` is told of every commit; it must not throw. */
+  observe(observer: CommitObserver): void {
+    this.#observer = observer;
+  }
+
   putSandbox(record: SandboxRecord): void {
+    const before = this.sandbox(record.id);
     const json = sandboxToJson(record);
     this.#options.sandboxes.put(record.id, json);
     this.#sandboxes.set(record.id, { record });
     if (sandboxVisible(record)) this.#options.mirror.write("sandbox", record.id, json);
+    this.#observer?.sandboxCommitted({ before, after: record });
   }
 
   /** Takes over a record that is in the database already. */
@@ -62,9 +77,11 @@ export class PodRegistry {
   }
 
   deleteSandbox(id: SandboxId): void {
+    const before = this.sandbox(id);
     this.#options.sandboxes.delete(id);
     this.#sandboxes.delete(id);
     this.#members.delete(id);
+    this.#observer?.sandboxCommitted({ before, after: undefined });
   }
 
   /**
@@ -80,10 +97,12 @@ export class PodRegistry {
   }
 
   putContainer(record: ContainerRecord): void {
+    const before = this.container(record.id);
     const json = containerToJson(record);
     this.#options.containers.put(record.id, json);
     this.loadContainer(record);
     if (containerVisible(record)) this.#options.mirror.write("container", record.id, json);
+    this.#observer?.containerCommitted({ before, after: record });
   }
 
   /** Resolves when no copy of the record is being written: its directory may be removed now. */
@@ -103,6 +122,7 @@ export class PodRegistry {
     this.#options.containers.delete(id);
     this.#containers.delete(id);
     if (record !== undefined) this.#members.get(record.sandboxId)?.delete(id);
+    this.#observer?.containerCommitted({ before: record, after: undefined });
   }
 
   /** The same for a container as {@link discardSandbox}. */

@@ -31,6 +31,8 @@ import type { StepRunner, StepTiming } from "../state/steps.ts";
 import type { PinnedNamespace } from "../sys/namespaces.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { cgroupParentOf, type CgroupSettings } from "./cgroup_parent.ts";
+import { isVisible as containerVisible } from "./container.ts";
+import { containerStatus } from "./container_status.ts";
 import { SANDBOX_STOP_GRACE_MS } from "./deadlines.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { JoinableCreations, type KeyedRequest, nameTaken } from "./joining.ts";
@@ -81,6 +83,8 @@ export interface SandboxSettings extends CgroupSettings {
   readonly nodeName: string;
   /** False with `disable_hostport_mapping`: host ports are left unmapped. */
   readonly hostPortMapping: boolean;
+  /** `enable_pod_events`: the status of a pod tells of its containers, too, and as of when. */
+  readonly podEvents: boolean;
 }
 
 export interface SandboxesOptions {
@@ -181,13 +185,16 @@ export class Sandboxes implements SandboxService {
   }
 
   status(id: string, verbose: boolean): PodSandboxStatusResponse {
-    const record = this.#options.registry.requireSandbox(id);
+    const { registry, settings, clock } = this.#options;
+    const record = registry.requireSandbox(id);
     const info = () => JSON.stringify(sandboxInfo(record, this.#timings.get(record.id) ?? []));
+    const containers = settings.podEvents ? registry.containersOf(record.id) : [];
     return {
       status: sandboxStatus(record),
       info: verbose ? { info: info() } : {},
-      containersStatuses: [],
-      timestamp: 0n,
+      containersStatuses: containers.filter(containerVisible).map(containerStatus),
+      // A kubelet that finds none asks for each container.
+      timestamp: settings.podEvents ? clock.nowNs() : 0n,
     };
   }
 

@@ -194,6 +194,7 @@ class House implements AsyncDisposable {
         shmBytes: 1n,
         annotationRules: () => ({ allowed: [], defaults: {} }),
         nodeName: "node",
+        podEvents: false,
       },
       clock: new SystemClock(),
       bootId: "boot",

@@ -6,6 +6,7 @@
  */
 import type {
   ContainerConfig,
+  ContainerEventResponse,
   ContainerFilter,
   ContainerStatusResponse,
   LinuxContainerResources,
@@ -90,4 +91,15 @@ export interface ContainerService {
    * @throws {FailedPreconditionError} it has ended; says so
    */
   reopenLog(id: string): Promise<void>;
+}
+
+/** What happens to pods and containers, as it happens. */
+export interface EventService {
+  /**
+   * Every event from this call on, in order. A reader that is slow is told less of the past, but of
+   * every end; one that is too far behind is ended with a ResourceExhaustedError. Several may read.
+   *
+   * @param signal ends it and lets go of what is not read yet
+   */
+  read(signal: AbortSignal): AsyncIterable<ContainerEventResponse>;
 }

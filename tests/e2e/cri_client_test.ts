@@ -23,7 +23,9 @@ Deno.test({
     await using registry = await startRegistry();
     await registry.push("e2e/busybox", "1", busyboxImage());
     await using node = await TestNode.make({ insecureRegistries: [registry.address] });
-    await using server = await node.start({ env: { CONTAINER_LOG_LEVEL: "debug" } });
+    await using server = await node.start({
+      env: { CONTAINER_LOG_LEVEL: "debug", ENABLE_POD_EVENTS: "true" },
+    });
     for (const streaming of [false, true]) {
       await t.step(streaming ? "with streamed lists" : "with lists in one answer", async () => {
         const { code, passed, rest } = await runGoClient(client, [

@@ -18,6 +18,7 @@ import {
   type RawCallOptions,
   RawCalls,
 } from "../support/raw_calls.ts";
+import type { ServerStart } from "../support/test_node.ts";
 import { holdings } from "../support/residue.ts";
 import { BenchContainer, eventually, onWorkbench, type Workbench } from "../support/workbench.ts";
 
@@ -247,8 +248,7 @@ const ROWS: readonly Row[] = [
     named: { kind: "sandbox", request: sandboxId, unknown: ["NOT_FOUND"], ambiguous: REFUSED },
     valid: ({ pod }) => ({ podSandboxId: pod.id, port: [80] }),
   },
-  later({
-    ...plain("getContainerEvents"),
+  plain("getContainerEvents", {
     empty: ["DEADLINE_EXCEEDED"],
     first: ["DEADLINE_EXCEEDED"],
     endless: true,
@@ -267,8 +267,12 @@ const ROWS: readonly Row[] = [
   later(plain("restorePod")),
 ];
 
+/** `GetContainerEvents` goes on, instead of ending at once. */
+const EVENTS: ServerStart = { env: { ENABLE_POD_EVENTS: "true" } };
+
 const test = onWorkbench({
   images: { spare: () => busyboxImage({ config: { Cmd: ["/bin/ls"] } }) },
+  start: EVENTS,
 });
 
 Deno.test("the matrix has a row for every method of both services", () => {
@@ -346,7 +350,7 @@ test("every method answers after kill -9 as it did before", async (bench) => {
   const world = await makeWorld(bench);
   const prepared: [Row, Request][] = [];
   for (const row of ROWS) prepared.push([row, await row.valid(world)]);
-  await bench.restart("kill");
+  await bench.restart("kill", { start: EVENTS });
   using calls = new RawCalls(bench.node.socket);
   for (const [row, request] of prepared) {
     const { method, first = OK } = row;

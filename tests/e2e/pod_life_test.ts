@@ -254,7 +254,6 @@ test("a method that comes later is UNIMPLEMENTED, by name and with what to use u
     "listMetricDescriptors",
     "listPodSandboxMetrics",
     "streamPodSandboxMetrics",
-    "getContainerEvents",
     "checkpointContainer",
     "checkpointPod",
     "restorePod",

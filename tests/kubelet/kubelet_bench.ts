@@ -8,7 +8,7 @@ import { startRegistry, type TestRegistry } from "../integration/registry.ts";
 import { busyboxImage, type TestImage } from "../integration/test_images.ts";
 import { type Container, type PodSandbox, PodSandboxState } from "../../src/proto/mod.ts";
 import type { CriClient } from "../support/cri_client.ts";
-import { type RunningServer, TestNode } from "../support/test_node.ts";
+import { type RunningServer, type ServerStart, TestNode } from "../support/test_node.ts";
 import { eventually } from "../support/workbench.ts";
 import { type ContainerStatus, Kubelet, NODE_NAME, type PodStatus } from "./kubelet.ts";
 import { kubeletBinary } from "./kubelet_build.ts";
@@ -38,31 +38,38 @@ export class KubeletBench implements AsyncDisposable {
   readonly registry: TestRegistry;
   readonly node: TestNode;
   readonly kubelet: Kubelet;
+  readonly #start: ServerStart;
   #server: RunningServer;
 
   private constructor(
     registry: TestRegistry,
     node: TestNode,
     kubelet: Kubelet,
+    start: ServerStart,
     server: RunningServer,
   ) {
     this.registry = registry;
     this.node = node;
     this.kubelet = kubelet;
+    this.#start = start;
     this.#server = server;
   }
 
-  static async make(settings: Record<string, unknown>): Promise<KubeletBench> {
+  /** @param start of the server, each time */
+  static async make(
+    settings: Record<string, unknown>,
+    start: ServerStart = {},
+  ): Promise<KubeletBench> {
     const binary = await kubeletBinary();
     await using undo = new AsyncDisposableStack();
     const registry = undo.use(await startRegistry());
     await registry.push("test/busybox", "1", busyboxImage());
     const node = undo.use(await TestNode.make({ insecureRegistries: [registry.address] }));
     const kubelet = undo.use(await Kubelet.make(binary, node, settings));
-    const server = await node.start();
+    const server = await node.start(start);
     await kubelet.start();
     undo.move();
-    return new KubeletBench(registry, node, kubelet, server);
+    return new KubeletBench(registry, node, kubelet, start, server);
   }
 
   get client(): CriClient {
@@ -81,7 +88,7 @@ export class KubeletBench implements AsyncDisposable {
   async restartRuntime(how: "kill" | "stop", meanwhile?: () => Promise<void>): Promise<void> {
     await this.#server[how]();
     await meanwhile?.();
-    this.#server = await this.node.start();
+    this.#server = await this.node.start(this.#start);
   }
 
   async runtimeLog(): Promise<string> {

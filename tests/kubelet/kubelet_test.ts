@@ -23,6 +23,8 @@ const SETTINGS = {
   imageMinimumGCAge: "1ms",
 };
 
+/** The kubelet reads events, and lists every five minutes only. */
+const EVENTED = Deno.env.get("SAUROPOD_KUBELET_EVENTS") === "1";
 const QUIET_MS = Number(Deno.env.get("SAUROPOD_KUBELET_MINUTES") ?? "10") * 60_000;
 
 let making: Promise<KubeletBench> | undefined;
@@ -52,7 +54,12 @@ function test(name: string, body: (bench: KubeletBench) => Promise<void>): void 
 
 /** With an image that no pod will use: the kubelet will find that out as the tests go on. */
 async function makeBench(): Promise<KubeletBench> {
-  const bench = await KubeletBench.make(SETTINGS);
+  const bench = EVENTED
+    ? await KubeletBench.make(
+      { ...SETTINGS, featureGates: { EventedPLEG: true } },
+      { env: { ENABLE_POD_EVENTS: "true" } },
+    )
+    : await KubeletBench.make(SETTINGS);
   for (const name of ["used", "unused"]) {
     await bench.push(name, busyboxImage({ config: { Cmd: ["/bin/sh"], Env: [`A=${name}`] } }));
   }

@@ -86,6 +86,7 @@ func (s *session) all() {
 	if s.imageID == "" {
 		return
 	}
+	events := s.readEvents()
 	s.sandbox()
 	if s.pod == "" {
 		return
@@ -93,6 +94,7 @@ func (s *session) all() {
 	s.containerLife()
 	s.refusals()
 	s.ending()
+	s.expectEvents(events)
 }
 
 func connect(ctx context.Context, opts options) (*session, error) {

@@ -1,0 +1,94 @@
+/**
+ * What one reader of events has still to be told.
+ *
+ * A reader that keeps up gets every event. One that does not is told less of the past: states that
+ * a later one of the same container has made obsolete are dropped, an end never. So a reader costs
+ * what there are containers, however many events there were.
+ *
+ * @module
+ */
+import { ResourceExhaustedError } from "../errors/mod.ts";
+import { ContainerEventType } from "../proto/mod.ts";
+import type { PodEvent } from "./event.ts";
+
+export interface EventQueueLimits {
+  /** So many are kept as they came before any is dropped: what the kubelet's own channel holds. */
+  readonly unmerged: number;
+  /**
+   * So many containers that are gone may be waiting to be told of. Those that are there bound the queue
+   * by their number; these have no other bound.
+   */
+  readonly gone: number;
+}
+
+export const EVENT_QUEUE_LIMITS: EventQueueLimits = { unmerged: 1_000, gone: 8_192 };
+
+const { CONTAINER_STOPPED_EVENT, CONTAINER_DELETED_EVENT } = ContainerEventType;
+
+export class EventQueue {
+  readonly #limits: EventQueueLimits;
+  #events: PodEvent[] = [];
+  /** Events before it have been taken. */
+  #head = 0;
+  /** Merging walks over all of them, so it waits until there are twice as many as it left. */
+  #mergeAt: number;
+
+  constructor(limits: EventQueueLimits = EVENT_QUEUE_LIMITS) {
+    this.#limits = limits;
+    this.#mergeAt = limits.unmerged;
+  }
+
+  get size(): number {
+    return this.#events.length - this.#head;
+  }
+
+  /** @throws {ResourceExhaustedError} the reader is further behind than can be kept */
+  push(event: PodEvent): void {
+    this.#events.push(event);
+    if (this.size > this.#mergeAt) this.#merge();
+  }
+
+  /** The oldest event that was not taken. */
+  take(): PodEvent | undefined {
+    const event = this.#events[this.#head];
+    if (event === undefined) return undefined;
+    this.#head++;
+    if (this.#head === this.#events.length) this.#reset([]);
+    // So that what was taken does not stay in memory for long.
+    else if (this.#head > this.#limits.unmerged) this.#reset(this.#events.slice(this.#head));
+    return event;
+  }
+
+  #merge(): void {
+    const kept = withoutObsolete(this.#events.slice(this.#head));
+    const gone = kept.filter(({ type }) => type === CONTAINER_DELETED_EVENT).length;
+    if (gone > this.#limits.gone) {
+      throw new ResourceExhaustedError(
+        `This reader has ${kept.length} events to take, of which ${gone} are of containers that are gone, and at most ${this.#limits.gone} of those are kept`,
+        { remedy: "read faster; list pods and containers, and ask for events again" },
+      );
+    }
+    this.#reset(kept);
+  }
+
+  #reset(events: PodEvent[]): void {
+    this.#events = events;
+    this.#head = 0;
+    this.#mergeAt = Math.max(this.#limits.unmerged, 2 * events.length);
+  }
+}
+
+/** In their order, of each id the last event, and the last that told of its end. */
+export function withoutObsolete(events: readonly PodEvent[]): PodEvent[] {
+  const later = new Map<string, { stopped: boolean }>();
+  const kept = events.toReversed().filter(({ id, type }) => {
+    const seen = later.get(id);
+    if (seen === undefined) {
+      later.set(id, { stopped: type === CONTAINER_STOPPED_EVENT });
+      return true;
+    }
+    if (type !== CONTAINER_STOPPED_EVENT || seen.stopped) return false;
+    return seen.stopped = true;
+  });
+  return kept.reverse();
+}

@@ -1,0 +1,174 @@
+/**
+ * The source of events: hears of every commit and tells whoever reads.
+ *
+ * @module
+ */
+import { CancelledError, type SauropodError, UnavailableError } from "../errors/mod.ts";
+import type { Clock, ContainerId, SandboxId } from "../model/mod.ts";
+import type { ContainerEventResponse, ContainerEventType } from "../proto/mod.ts";
+import { type ContainerRecord, isVisible } from "./container.ts";
+import {
+  type Change,
+  containerEvents,
+  eventMessage,
+  type PodEvent,
+  sandboxEvents,
+} from "./event.ts";
+import { EventQueue, type EventQueueLimits } from "./event_queue.ts";
+import type { CommitObserver, PodRegistry } from "./registry.ts";
+import type { SandboxRecord } from "./sandbox.ts";
+import type { EventService } from "./service.ts";
+
+export interface PodEventsOptions {
+  readonly registry: Pick<PodRegistry, "sandbox" | "containersOf">;
+  readonly clock: Pick<Clock, "nowNs">;
+  readonly limits?: EventQueueLimits;
+}
+
+/**
+ * Told by the registry of a commit after it was made: what an event says, a status says too from then
+ * on, so a reader that was away has missed nothing that the next status does not tell.
+ */
+export class PodEvents implements EventService, CommitObserver, Disposable {
+  readonly #options: PodEventsOptions;
+  readonly #readers = new Set<EventReader>();
+  /** Pods whose end was told when it came, so that their stop is no second one. */
+  readonly #failed = new Set<SandboxId>();
+  #ended = false;
+
+  constructor(options: PodEventsOptions) {
+    this.#options = options;
+  }
+
+  /** How many are reading. */
+  get readers(): number {
+    return this.#readers.size;
+  }
+
+  containerCommitted(change: Change<ContainerRecord>): void {
+    const record = change.after ?? change.before;
+    if (record === undefined || this.#readers.size === 0) return;
+    const sandbox = this.#options.registry.sandbox(record.sandboxId);
+    this.#tell(record.id, sandbox, record.sandboxId, containerEvents(change));
+  }
+
+  sandboxCommitted(change: Change<SandboxRecord>): void {
+    const record = change.after ?? change.before;
+    if (record === undefined) return;
+    const { id } = record;
+    const kind = change.after?.state.kind;
+    const told = kind === "stopped" && this.#failed.has(id);
+    if (kind === "failed") this.#failed.add(id);
+    else if (kind === undefined) this.#failed.delete(id);
+    if (this.#readers.size > 0 && !told) this.#tell(id, record, id, sandboxEvents(change));
+  }
+
+  /** Events from now on. It reads no more when `signal` fires. */
+  read(signal: AbortSignal): AsyncIterableIterator<ContainerEventResponse> {
+    const reader = new EventReader(this.#options.limits, () => this.#readers.delete(reader));
+    if (this.#ended) reader.end(stopping());
+    else if (signal.aborted) reader.end(gone(signal));
+    else {
+      this.#readers.add(reader);
+      signal.addEventListener("abort", () => reader.end(gone(signal)), { once: true });
+    }
+    return reader;
+  }
+
+  /** Ends every reader: a server that stops does not wait for those who read without end. */
+  [Symbol.dispose](): void {
+    this.#ended = true;
+    for (const reader of this.#readers) reader.end(stopping());
+  }
+
+  #tell(
+    id: ContainerId | SandboxId,
+    sandbox: SandboxRecord | undefined,
+    sandboxId: SandboxId,
+    types: readonly ContainerEventType[],
+  ): void {
+    const { registry, clock } = this.#options;
+    if (types.length === 0) return;
+    const containers = registry.containersOf(sandboxId).filter(isVisible);
+    for (const type of types) {
+      const event = { id, type, createdAtNs: clock.nowNs(), sandbox, containers };
+      for (const reader of this.#readers) reader.push(event);
+    }
+  }
+}
+
+/** One reader. Messages are made when they are asked for: what waits is records that exist anyway. */
+class EventReader implements AsyncIterableIterator<ContainerEventResponse> {
+  readonly #queue: EventQueue;
+  readonly #onEnd: () => void;
+  #waiting: PromiseWithResolvers<IteratorResult<ContainerEventResponse, undefined>> | undefined;
+  #end: { readonly error: SauropodError | undefined } | undefined;
+
+  constructor(limits: EventQueueLimits | undefined, onEnd: () => void) {
+    this.#queue = new EventQueue(limits);
+    this.#onEnd = onEnd;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  push(event: PodEvent): void {
+    if (this.#waiting !== undefined) {
+      const { resolve } = this.#waiting;
+      this.#waiting = undefined;
+      resolve({ done: false, value: eventMessage(event) });
+      return;
+    }
+    try {
+      this.#queue.push(event);
+    } catch (error) {
+      this.end(error as SauropodError);
+    }
+  }
+
+  next(): Promise<IteratorResult<ContainerEventResponse, undefined>> {
+    if (this.#end !== undefined) return this.#afterEnd(this.#end.error);
+    const event = this.#queue.take();
+    if (event !== undefined) {
+      return Promise.resolve({ done: false, value: eventMessage(event) });
+    }
+    this.#waiting = Promise.withResolvers();
+    return this.#waiting.promise;
+  }
+
+  return(): Promise<IteratorResult<ContainerEventResponse, undefined>> {
+    this.end(undefined);
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  /** What waits to be read is given up. Undefined for a reader that has enough. */
+  end(error: SauropodError | undefined): void {
+    if (this.#end !== undefined) return;
+    this.#end = { error };
+    this.#onEnd();
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    if (waiting === undefined) return;
+    if (error === undefined) waiting.resolve({ done: true, value: undefined });
+    else waiting.reject(error);
+  }
+
+  #afterEnd(
+    error: SauropodError | undefined,
+  ): Promise<IteratorResult<ContainerEventResponse, undefined>> {
+    return error === undefined
+      ? Promise.resolve({ done: true, value: undefined })
+      : Promise.reject(error);
+  }
+}
+
+function gone(signal: AbortSignal): SauropodError {
+  return new CancelledError("The reader of events has gone", { cause: signal.reason });
+}
+
+function stopping(): SauropodError {
+  return new UnavailableError("The server stops, and with it the stream of events", {
+    remedy: "connect again, and list pods and containers",
+  });
+}

@@ -1,0 +1,154 @@
+import assert from "node:assert/strict";
+import type { JsonObject } from "../model/mod.ts";
+import { SystemClock } from "../model/mod.ts";
+import { type ContainerEventResponse, ContainerEventType, ContainerState } from "../proto/mod.ts";
+import { containerRecord, RUNNING, sandboxRecord } from "./_test_records.ts";
+import { containerIn } from "./container.ts";
+import { PodEvents } from "./events.ts";
+import { PodRegistry } from "./registry.ts";
+import { sandboxIn } from "./sandbox.ts";
+
+const EXITED = {
+  kind: "exited",
+  startedAtNs: 5n,
+  finishedAtNs: 6n,
+  exitCode: 3,
+  reason: "Error",
+  message: "",
+} as const;
+
+function observed() {
+  const table = () => {
+    const rows = new Map<string, JsonObject>();
+    return {
+      get: (id: string) => rows.get(id),
+      all: () => [],
+      put: (id: string, value: JsonObject) => void rows.set(id, value),
+      delete: (id: string) => void rows.delete(id),
+    };
+  };
+  const registry = new PodRegistry({
+    sandboxes: table(),
+    containers: table(),
+    mirror: { write() {}, forget: () => Promise.resolve() },
+  });
+  const events = new PodEvents({ registry, clock: new SystemClock() });
+  registry.observe(events);
+  return { registry, events };
+}
+
+const { CREATED, STARTED, STOPPED, DELETED } = {
+  CREATED: ContainerEventType.CONTAINER_CREATED_EVENT,
+  STARTED: ContainerEventType.CONTAINER_STARTED_EVENT,
+  STOPPED: ContainerEventType.CONTAINER_STOPPED_EVENT,
+  DELETED: ContainerEventType.CONTAINER_DELETED_EVENT,
+};
+
+async function take(
+  reader: AsyncIterable<ContainerEventResponse>,
+  count: number,
+): Promise<ContainerEventResponse[]> {
+  const all: ContainerEventResponse[] = [];
+  const iterator = reader[Symbol.asyncIterator]();
+  while (all.length < count) {
+    const { value, done } = await iterator.next();
+    assert.ok(done !== true);
+    all.push(value);
+  }
+  return all;
+}
+
+Deno.test("the life of a container is told in order to each reader, with the pod as it was then", async () => {
+  const { registry, events } = observed();
+  const gone = new AbortController();
+  const readers = [events.read(gone.signal), events.read(gone.signal)];
+  const sandbox = sandboxRecord({ kind: "ready", ips: [] });
+  registry.putSandbox(sandbox);
+  const made = containerRecord({ kind: "creating" }, { sandboxId: sandbox.id });
+  const { init, monitor } = RUNNING;
+  const created = containerIn(made, { kind: "created", init, monitor });
+  const running = containerIn(created, RUNNING);
+  const exited = containerIn(running, EXITED);
+  // The same state twice is one event.
+  const steps = [
+    made,
+    created,
+    running,
+    running,
+    exited,
+    containerIn(exited, { kind: "removing" }),
+  ];
+  for (const record of steps) registry.putContainer(record);
+  registry.deleteContainer(made.id);
+  for (const reader of readers) {
+    const told = await take(reader, 6);
+    assert.deepEqual(
+      told.map(({ containerId, containerEventType }) => [containerId, containerEventType]),
+      [
+        [sandbox.id, CREATED],
+        [sandbox.id, STARTED],
+        [made.id, CREATED],
+        [made.id, STARTED],
+        [made.id, STOPPED],
+        [made.id, DELETED],
+      ],
+    );
+    const end = told[4]?.containersStatuses[0];
+    assert.equal(end?.state, ContainerState.CONTAINER_EXITED);
+    assert.equal(end?.exitCode, 3);
+    assert.equal(told[3]?.containersStatuses[0]?.state, ContainerState.CONTAINER_RUNNING);
+    assert.equal(told[4]?.podSandboxStatus?.id, sandbox.id);
+    assert.deepEqual(told[5]?.containersStatuses, []);
+  }
+  gone.abort();
+  assert.equal(events.readers, 0);
+});
+
+Deno.test("a pod whose PID namespace ended is told as stopped once", async () => {
+  const { registry, events } = observed();
+  const gone = new AbortController();
+  const reader = events.read(gone.signal);
+  const sandbox = sandboxRecord({ kind: "ready", ips: [] });
+  registry.putSandbox(sandbox);
+  const failed = sandboxIn(sandbox, { kind: "failed", ips: [] });
+  const stopping = sandboxIn(failed, { kind: "stopping", ips: [] });
+  const stopped = sandboxIn(stopping, { kind: "stopped", ips: [] });
+  const steps = [failed, stopping, stopped, sandboxIn(stopped, { kind: "removing" })];
+  for (const record of steps) registry.putSandbox(record);
+  registry.deleteSandbox(sandbox.id);
+  const told = await take(reader, 4);
+  assert.deepEqual(told.map((one) => one.containerEventType), [CREATED, STARTED, STOPPED, DELETED]);
+  gone.abort();
+});
+
+Deno.test("what was never made is no event", async () => {
+  const { registry, events } = observed();
+  const gone = new AbortController();
+  const reader = events.read(gone.signal);
+  const sandbox = sandboxRecord({ kind: "creating" });
+  registry.putSandbox(sandbox);
+  const container = containerRecord({ kind: "creating" }, { sandboxId: sandbox.id });
+  registry.putContainer(container);
+  registry.discardContainer(container.id);
+  registry.discardSandbox(sandbox.id);
+  const next = take(reader, 1);
+  gone.abort(new Error("enough"));
+  await assert.rejects(next, /reader of events has gone/);
+});
+
+Deno.test("a reader that goes away is let go of, one that waits when the server stops is told", async () => {
+  const { registry, events } = observed();
+  const [first, second] = [new AbortController(), new AbortController()];
+  const one = events.read(first.signal);
+  const other = events.read(second.signal);
+  const waiting = take(other, 1);
+  assert.equal(events.readers, 2);
+  first.abort();
+  assert.equal(events.readers, 1);
+  await assert.rejects(take(one, 1), /has gone/);
+  events[Symbol.dispose]();
+  await assert.rejects(waiting, /The server stops/);
+  assert.equal(events.readers, 0);
+  registry.putSandbox(sandboxRecord({ kind: "ready", ips: [] }));
+  await assert.rejects(take(events.read(new AbortController().signal), 1), /The server stops/);
+});

@@ -11,7 +11,7 @@ import {
   ResourceExhaustedError,
   shown,
 } from "../errors/mod.ts";
-import type { Limit } from "./limits.ts";
+import { type Limit, LIMITS } from "./limits.ts";
 
 /** What follows "config.metadata.name": `is missing`, `has a slash`. */
 export function refuse(field: string, what: string, details: ErrorDetails = {}): never {
@@ -89,8 +89,11 @@ export function checkName(field: string, text: string, limit: Limit): void {
 export function checkPath(field: string, path: string, limit: Limit): void {
   checkLength(field, path, limit);
   checkNoControl(field, path);
-  if (path.split("/").includes("..")) {
-    refuse(field, "goes up a directory", { value: path, remedy: "write the path without .." });
+  for (const name of path.split("/")) {
+    checkLength(field, name, LIMITS.pathName);
+    if (name === "..") {
+      refuse(field, "goes up a directory", { value: path, remedy: "write the path without .." });
+    }
   }
 }
 

@@ -41,6 +41,7 @@ const ERRNOS: readonly [string, status][] = [
   ["EACCES", status.PERMISSION_DENIED],
   ["EBUSY", status.FAILED_PRECONDITION],
   ["ENOTEMPTY", status.FAILED_PRECONDITION],
+  ["ENAMETOOLONG", status.INVALID_ARGUMENT],
   ["EIO", status.INTERNAL],
 ];
 

@@ -66,6 +66,7 @@ export const LIMITS = {
   name: bytes("name", 253, "the API server's limit of a name"),
   hostname: bytes("hostname", 64, "the kernel's limit of a host name"),
   path: bytes("path", 4095, PATH_REASON),
+  pathName: bytes("name in a path", 255, "the kernel's limit of one name in a path, NAME_MAX"),
   label: bytes("label", 4096, "a label's key and value together"),
   labels: entries("labels", 2_000, "bounds what every list answer repeats"),
   annotations: entries("annotations", 10_000, "bounds the record of a pod"),

@@ -17,6 +17,8 @@ import { validateSandboxConfig } from "./validate_sandbox.ts";
 type Attempt = (size: number) => void;
 
 const x = (count: number) => "x".repeat(Math.max(0, count));
+/** Absolute, of short names. */
+const path = (size: number) => `${"/x".repeat(size >> 1)}${size % 2 === 0 ? "" : "x"}`;
 const list = <T>(count: number, entry: T): T[] => Array(count).fill(entry);
 const map = (count: number, value = "") =>
   Object.fromEntries(Array.from({ length: count }, (_, index) => [`k.n${index}`, value]));
@@ -70,10 +72,15 @@ const ATTEMPTS: Readonly<Record<keyof typeof LIMITS, readonly Attempt[]>> = {
   ],
   hostname: [(size) => sandbox({ hostname: x(size) })],
   path: [
-    (size) => sandbox({ logDirectory: `/${x(size - 1)}` }),
-    (size) => container({ workingDir: `/${x(size - 1)}` }),
+    (size) => sandbox({ logDirectory: path(size) }),
+    (size) => container({ workingDir: path(size) }),
+    (size) => container({ logPath: path(size).slice(1) + "x" }),
+    (size) => container({ mounts: [{ containerPath: "/a", hostPath: path(size) }] }),
+  ],
+  pathName: [
+    (size) => sandbox({ linux: { cgroupParent: `/a/${x(size)}/b` } }),
+    (size) => container({ workingDir: `/${"é".repeat(size >> 1)}${x(size % 2)}` }),
     (size) => container({ logPath: x(size) }),
-    (size) => container({ mounts: [{ containerPath: "/a", hostPath: `/${x(size - 1)}` }] }),
   ],
   label: [
     (size) => sandbox({ labels: { a: x(size - 1) } }),

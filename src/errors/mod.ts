@@ -132,6 +132,8 @@ export function kindOfErrno(code: string): ErrorKind {
     case "EPERM":
     case "EACCES":
       return "permission_denied";
+    case "ENAMETOOLONG":
+      return "invalid_argument";
     case "EBUSY":
     case "ENOTEMPTY":
       return "failed_precondition";

@@ -1,6 +1,7 @@
 /**
- * Mutated requests of every method against a running server: it neither ends nor keeps anything of
- * them, and never answers UNKNOWN or INTERNAL. `SAUROPOD_FUZZ_SECONDS` says how long, 20 by default.
+ * Mutated requests of every method against a running server, and uses of the URLs that it gives: it
+ * neither ends nor keeps anything of them, and never answers UNKNOWN or INTERNAL.
+ * `SAUROPOD_FUZZ_SECONDS` says how long, 20 by default, and `SAUROPOD_FUZZ_SEED` with which numbers.
  *
  * @module
  */
@@ -21,7 +22,7 @@ import { mutateBytes, mutateMessage, Random } from "./mutation.ts";
 import { ECHO_PORT, type StreamMethod, useUrl } from "./stream_use.ts";
 
 const SECONDS = Number(Deno.env.get("SAUROPOD_FUZZ_SECONDS") ?? 20);
-const SEED = 10;
+const SEED = Number(Deno.env.get("SAUROPOD_FUZZ_SEED") ?? 10);
 /** Calls at the same time. */
 const LANES = 6;
 /** Calls between two looks at what has been made. */

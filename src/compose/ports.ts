@@ -28,14 +28,14 @@ export function podCgroups(cgroups: Cgroups, units: SystemdUnits): PodResourcePo
     missing: (path) => ancestors(path).filter((group) => !cgroups.exists(group)),
     async create(path, signal): Promise<void> {
       if (!isSlice(path)) return cgroups.create(path);
-      using _ = await changes.acquire("slices");
+      using _ = await changes.acquire("slices", signal);
       if (!cgroups.exists(path)) await units.startSlice(unitOf(path), signal);
     },
     async removeEmpty(paths, isClaimed, signal): Promise<void> {
       cgroups.removeEmpty(paths.filter((path) => !isSlice(path) && !isClaimed(path)));
       const slices = paths.filter((path) => isSlice(path) && unitOf(path) !== SYSTEM_SLICE);
       if (slices.length === 0) return;
-      using _ = await changes.acquire("slices");
+      using _ = await changes.acquire("slices", signal);
       for (const path of slices.toSorted((a, b) => b.length - a.length)) {
         const unused = cgroups.exists(path) && cgroups.children(path).length === 0 &&
           cgroups.pids(path).length === 0 && !isClaimed(path);

@@ -57,3 +57,22 @@ Deno.test("an empty slice that a pod claims is not stopped", async () => {
   await fakeSlices(there).removeEmpty([...there], (path) => path === "/pod1.slice", signal);
   assert.deepEqual([...there], ["/pod1.slice"]);
 });
+
+Deno.test("a slice that systemd does not end holds up nobody for longer than they wait", async () => {
+  const there = new Set(["/pod1.slice"]);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const cgroups = fakeSlices(there, promise);
+  const { signal } = new AbortController();
+  const going = cgroups.removeEmpty(["/pod1.slice"], () => false, signal);
+  const patience = new AbortController();
+  const late = new Error("the stage's time is over");
+  const coming = cgroups.create("/pod2.slice", patience.signal);
+  const leaving = cgroups.removeEmpty(["/pod3.slice"], () => false, patience.signal);
+  patience.abort(late);
+  await assert.rejects(coming, late);
+  await assert.rejects(leaving, late);
+  resolve();
+  await going;
+  await cgroups.create("/pod2.slice", signal);
+  assert.deepEqual([...there], ["/pod2.slice"]);
+});

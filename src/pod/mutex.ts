@@ -4,18 +4,48 @@
 export class KeyedMutex {
   readonly #tails = new Map<string, Promise<void>>();
 
-  /** Waits for the key and returns the permit; disposing it lets the next one in. */
-  async acquire(key: string): Promise<Disposable> {
+  /**
+   * Waits for the key and returns the permit; disposing it lets the next one in. Who gives up waiting
+   * holds nobody up.
+   *
+   * @throws the reason of `signal`, once it has fired
+   */
+  async acquire(key: string, signal?: AbortSignal): Promise<Disposable> {
+    signal?.throwIfAborted();
     const before = this.#tails.get(key);
     const { promise, resolve } = Promise.withResolvers<void>();
     const tail = before === undefined ? promise : before.then(() => promise);
     this.#tails.set(key, tail);
-    await before;
+    const forget = () => {
+      if (this.#tails.get(key) === tail) this.#tails.delete(key);
+    };
+    try {
+      await unless(signal, before);
+    } catch (error) {
+      resolve();
+      void tail.then(forget); // those before may still hold it
+      throw error;
+    }
     return {
       [Symbol.dispose]: () => {
-        if (this.#tails.get(key) === tail) this.#tails.delete(key);
+        forget();
         resolve();
       },
     };
+  }
+}
+
+async function unless(
+  signal: AbortSignal | undefined,
+  before: Promise<void> | undefined,
+): Promise<void> {
+  if (signal === undefined || before === undefined) return await before;
+  const { promise, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    await Promise.race([before, promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
   }
 }

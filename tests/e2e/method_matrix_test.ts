@@ -11,9 +11,10 @@ import {
   NamespaceMode,
   RuntimeServiceDefinition,
 } from "../../src/proto/mod.ts";
-import { busyboxImage } from "../integration/test_images.ts";
+import { buildImage, busyboxImage, type TestImage } from "../integration/test_images.ts";
 import {
   type CodeName,
+  definitionOf,
   type MethodName,
   type RawCallOptions,
   RawCalls,
@@ -39,7 +40,7 @@ interface Row {
   readonly empty: Codes;
   /** The same with another id; left out where a method takes none. */
   readonly named?: {
-    readonly kind: "sandbox" | "container";
+    readonly kind: "sandbox" | "container" | "image";
     readonly request: (id: string) => Request;
     readonly unknown: Codes;
     readonly ambiguous: Codes;
@@ -52,6 +53,7 @@ interface Row {
   readonly endless?: boolean;
 }
 
+const PREFIX_DIGITS = 3;
 const UNKNOWN_ID = "f".repeat(64);
 const REFUSED: Codes = ["INVALID_ARGUMENT"];
 const OK: Codes = ["OK"];
@@ -63,6 +65,11 @@ const plain = (method: MethodName, more: Partial<Row> = {}): Row => ({
   empty: OK,
   ...more,
 });
+/** The ids that a method takes which is not built yet. */
+const unbuilt = (
+  kind: NonNullable<Row["named"]>["kind"],
+  request: NonNullable<Row["named"]>["request"],
+): Row["named"] => ({ kind, request, unknown: UNIMPLEMENTED, ambiguous: UNIMPLEMENTED });
 /** Not built yet: says so, whatever the request is. Building it takes this off its row. */
 const later = (row: Row): Row => ({
   ...row,
@@ -73,6 +80,7 @@ const later = (row: Row): Row => ({
   endless: false,
 });
 
+const imageName = (image: string) => ({ image: { image } });
 const sandboxId = (id: string) => ({ podSandboxId: id });
 const containerId = (id: string) => ({ containerId: id });
 
@@ -195,22 +203,39 @@ const ROWS: readonly Row[] = [
     named: { kind: "container", request: containerId, unknown: ["NOT_FOUND"], ambiguous: REFUSED },
     valid: ({ container }) => containerId(container.id),
   },
-  plain("listImages"),
-  plain("streamImages"),
+  ...(["listImages", "streamImages"] as const).map((method) =>
+    plain(method, {
+      named: {
+        kind: "image",
+        request: (image) => ({ filter: { image: { image } } }),
+        unknown: OK,
+        ambiguous: REFUSED,
+      },
+    })
+  ),
   plain("imageFsInfo"),
   {
     method: "imageStatus",
     empty: REFUSED,
+    named: { kind: "image", request: imageName, unknown: OK, ambiguous: REFUSED },
     valid: ({ bench }) => ({ image: { image: bench.image() }, verbose: true }),
   },
   {
     method: "pullImage",
     empty: REFUSED,
+    // What is pulled has a name. An id is none; the beginning of one is a name without a registry.
+    named: {
+      kind: "image",
+      request: imageName,
+      unknown: REFUSED,
+      ambiguous: ["FAILED_PRECONDITION"],
+    },
     valid: ({ bench }) => ({ image: { image: bench.image() } }),
   },
   {
     method: "removeImage",
     empty: REFUSED,
+    named: { kind: "image", request: imageName, unknown: OK, ambiguous: REFUSED },
     // The other one is what every container here stands on.
     valid: ({ bench }) => ({ image: { image: bench.image("spare") } }),
   },
@@ -253,25 +278,34 @@ const ROWS: readonly Row[] = [
     first: ["DEADLINE_EXCEEDED"],
     endless: true,
   }),
-  later(plain("containerStats")),
-  later(plain("listContainerStats")),
-  later(plain("streamContainerStats")),
-  later(plain("podSandboxStats")),
-  later(plain("listPodSandboxStats")),
-  later(plain("streamPodSandboxStats")),
+  later(plain("containerStats", { named: unbuilt("container", containerId) })),
+  ...(["listContainerStats", "streamContainerStats"] as const).map((method) =>
+    later(plain(method, { named: unbuilt("container", (id) => ({ filter: { id } })) }))
+  ),
+  later(plain("podSandboxStats", { named: unbuilt("sandbox", sandboxId) })),
+  ...(["listPodSandboxStats", "streamPodSandboxStats"] as const).map((method) =>
+    later(plain(method, { named: unbuilt("sandbox", (id) => ({ filter: { id } })) }))
+  ),
   later(plain("listMetricDescriptors")),
   later(plain("listPodSandboxMetrics")),
   later(plain("streamPodSandboxMetrics")),
-  later(plain("checkpointContainer")),
-  later(plain("checkpointPod")),
+  later(plain("checkpointContainer", { named: unbuilt("container", containerId) })),
+  later(plain("checkpointPod", { named: unbuilt("sandbox", sandboxId) })),
   later(plain("restorePod")),
 ];
 
 /** `GetContainerEvents` goes on, instead of ending at once. */
 const EVENTS: ServerStart = { env: { ENABLE_POD_EVENTS: "true" } };
 
+/** Two images whose ids begin with the same three digits, the fewest that name one. */
+const [ONE, OTHER] = twins();
+
 const test = onWorkbench({
-  images: { spare: () => busyboxImage({ config: { Cmd: ["/bin/ls"] } }) },
+  images: {
+    spare: () => busyboxImage({ config: { Cmd: ["/bin/ls"] } }),
+    one: () => ONE,
+    other: () => OTHER,
+  },
   start: EVENTS,
 });
 
@@ -279,6 +313,12 @@ Deno.test("the matrix has a row for every method of both services", () => {
   const all = [RuntimeServiceDefinition, ImageServiceDefinition]
     .flatMap(({ methods }) => Object.keys(methods));
   assert.deepEqual(ROWS.map(({ method }) => method).sort(), all.sort());
+  const naming = ["podSandboxId", "containerId", "filter", "image"];
+  for (const { method, named } of ROWS) {
+    const fields = Object.keys(definitionOf(method).request.fromPartial({}) as object);
+    const names = fields.some((field) => naming.includes(field));
+    assert.equal(named !== undefined, names, `${method} has ${fields}`);
+  }
 });
 
 test("every method answers every kind of call with the code of the table, and leaves nothing", async (bench) => {
@@ -289,6 +329,7 @@ test("every method answers every kind of call with the code of the table, and le
   const prefix = {
     sandbox: await ambiguous(async () => (await freshSandbox(bench)).id),
     container: await ambiguous(async () => (await freshContainer(world)).id),
+    image: ONE.id.slice(0, PREFIX_DIGITS),
   };
   for (const row of ROWS) {
     const { method, empty, named, first = OK, again = first } = row;
@@ -409,6 +450,21 @@ async function makeWorld(bench: Workbench): Promise<World> {
   const pod = { id, config };
   const container = await freshRunning({ bench, pod } as World);
   return { bench, pod, container };
+}
+
+/** About eighty attempts, of a configuration each. */
+function twins(): readonly [TestImage, TestImage] {
+  const byPrefix = new Map<string, TestImage>();
+  for (let n = 0;; n++) {
+    const image = buildImage({
+      layers: [[{ path: "file", content: "" }]],
+      config: { Labels: { n: String(n) } },
+    });
+    const prefix = image.id.slice(0, PREFIX_DIGITS);
+    const other = byPrefix.get(prefix);
+    if (other !== undefined) return [other, image];
+    byPrefix.set(prefix, image);
+  }
 }
 
 /** Makes things until the ids of two begin with the same digit: seventeen at the most. */

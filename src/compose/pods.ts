@@ -1,5 +1,6 @@
 /** Pods: the domain with everything that it stands on. @module */
 import type { LiveConfiguration } from "../config/mod.ts";
+import { EXEC_OUTPUT_LIMIT_BYTES } from "../cri/mod.ts";
 import type { Images } from "../image/images.ts";
 import type { Clock } from "../model/mod.ts";
 import { requireDeviceEntry } from "../oci/mod.ts";
@@ -54,8 +55,6 @@ import {
 const DEFAULT_CGROUP_PARENT = { cgroupfs: "/sauropod", systemd: `/${SYSTEM_SLICE}` } as const;
 const ADDITIONAL_DEVICES = "runtime.additional_devices";
 const SHM_BYTES = 64n * 1024n * 1024n;
-/** Both streams of an exec together; the encoded answer stays below gRPC's 16 MiB. */
-const EXEC_OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024 - 4096;
 
 export interface PodsOptions {
   readonly live: LiveConfiguration;

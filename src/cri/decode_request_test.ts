@@ -2,12 +2,14 @@ import assert from "node:assert/strict";
 import { errorKind } from "../errors/mod.ts";
 import {
   CreateContainerRequest,
+  ExecSyncRequest,
   ImageServiceDefinition,
   ListContainersRequest,
   RunPodSandboxRequest,
   RuntimeServiceDefinition,
 } from "../proto/mod.ts";
 import { decodeRequest } from "./decode_request.ts";
+import { DECODED_NUMBERS_LIMIT } from "./limits.ts";
 import { validateCreateContainer } from "./validate_container.ts";
 import { validateRunPodSandbox } from "./validate_sandbox.ts";
 
@@ -87,6 +89,18 @@ Deno.test("Fields that this version does not know are passed over", () => {
   const known = ListContainersRequest.encode({ filter: undefined }).finish();
   const unknown = Uint8Array.from([...known, 0xfa, 0x3e, 2, 1, 2]); // field 1007, two bytes
   assert.deepEqual(decodeRequest(ListContainersRequest, unknown), { filter: undefined });
+});
+
+Deno.test("200,000 fields are decoded, one more is refused before it is made", () => {
+  // Each empty argument is a tag and a length.
+  const withArguments = (count: number) =>
+    ExecSyncRequest.encode(ExecSyncRequest.fromPartial({ cmd: Array(count).fill("") })).finish();
+  const most = DECODED_NUMBERS_LIMIT / 2;
+  assert.equal(decodeRequest(ExecSyncRequest, withArguments(most)).cmd.length, most);
+  assert.throws(() => decodeRequest(ExecSyncRequest, withArguments(most + 1)), {
+    kind: "resource_exhausted",
+    message: /more than 200000 fields/,
+  });
 });
 
 Deno.test("Text that is no UTF-8 is refused", () => {

@@ -33,6 +33,15 @@ export const ALWAYS_SERVED: ReadonlySet<string> = new Set(["Version", "Status"])
 export const RECEIVE_LIMIT_BYTES = 16 * 1024 * 1024;
 
 /**
+ * Output of ExecSync, both streams together: what the kubelet's limit of an answer leaves beside its other
+ * fields. More is read and left out, for the command has run and its exit code counts.
+ */
+export const EXEC_OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024 - 4_096;
+
+/** Largest answer, as the kubelet's own limit for what it sends and receives, with room for more. */
+export const SEND_LIMIT_BYTES = 80 * 1024 * 1024;
+
+/**
  * A message of a list that is streamed. A reader that stalls holds one of them, and a connection may
  * have 2,000 such readers; the kubelet takes up to 16 MiB.
  */
@@ -83,12 +92,16 @@ export const LIMITS = {
   ),
   argumentCount: entries("arguments", 65_536, "bounds the record of a container"),
   mounts: entries("mounts", 4_096, "a mount namespace holds 100,000 mounts for all pods of a node"),
+  mountOptions: entries("mount options", 3, "there are three"),
+  idMappings: entries("id mappings", 340, "the kernel's limit of one user namespace"),
   devices: entries("devices", 1_024, "bounds the device rules of a cgroup"),
   portMappings: entries("port mappings", 4_096, "each is several rules in the host's firewall"),
   dnsEntries: entries("DNS entries", 64, "the C library reads 3 servers; the API server admits 32"),
   dnsEntry: bytes("DNS entry", 2_048, "the API server's limit of all search domains together"),
   sysctls: entries("sysctls", 256, "each is a file to write while the pod starts"),
   sysctl: bytes("sysctl", 4_096, "the kernel reads one page"),
+  unified: entries("unified", 256, "each is a file to write, and a cgroup has fewer"),
+  unifiedValue: bytes("unified", 4_096, "the kernel reads one page"),
   capabilities: entries("capabilities", 128, "the kernel has 64 at most"),
   groups: entries("supplemental groups", 65_536, "the kernel's limit, NGROUPS_MAX"),
   maskedPaths: entries("masked or read-only paths", 1_024, "each is a mount"),

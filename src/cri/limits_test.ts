@@ -1,16 +1,32 @@
 import assert from "node:assert/strict";
 import { validatePorts } from "./streaming_methods.ts";
 import { SauropodError } from "../errors/mod.ts";
-import { ContainerConfig, type DeepPartial, PodSandboxConfig } from "../proto/mod.ts";
+import {
+  ContainerConfig,
+  type DeepPartial,
+  LinuxContainerResources,
+  NamespaceMode,
+  PodSandboxConfig,
+  UpdateContainerResourcesRequest,
+} from "../proto/mod.ts";
 import { Admission } from "./admission.ts";
-import { type Limit, LIMITS, RECEIVE_LIMIT_BYTES } from "./limits.ts";
+import {
+  DECODED_NUMBERS_LIMIT,
+  EXEC_OUTPUT_LIMIT_BYTES,
+  type Limit,
+  LIMITS,
+  RECEIVE_LIMIT_BYTES,
+  SEND_LIMIT_BYTES,
+} from "./limits.ts";
 import { validateArguments, validateContainerConfig } from "./validate_container.ts";
 import {
   validateAuth,
   validateContainerFilter,
   validateId,
   validateImageSpec,
+  validateSandboxFilter,
 } from "./validate_references.ts";
+import { validateResources, validateUpdateContainerResources } from "./validate_resources.ts";
 import { validateSandboxConfig } from "./validate_sandbox.ts";
 
 /** Does what is limited, `size` large. */
@@ -44,6 +60,19 @@ function security(change: Record<string, unknown>): void {
   container({ linux: { securityContext: change } });
 }
 
+/** Of a container, of a pod and of both updates: each has the same limits. */
+function resources(change: DeepPartial<LinuxContainerResources>): void {
+  const whole = LinuxContainerResources.fromPartial(change);
+  validateResources("linux.resources", whole);
+  update({ linux: whole });
+}
+
+function update(change: DeepPartial<UpdateContainerResourcesRequest>): void {
+  validateUpdateContainerResources(
+    UpdateContainerResourcesRequest.fromPartial({ containerId: "a", ...change }),
+  );
+}
+
 /** Few and long arguments that make `size` bytes. */
 function argumentsOf(size: number): string[] {
   const each = 100_000;
@@ -65,7 +94,13 @@ const AUTH = { username: "", password: "", serverAddress: "", identityToken: "" 
 const ATTEMPTS: Readonly<Record<keyof typeof LIMITS, readonly Attempt[]>> = {
   calls: [(size) => admit(size, (index) => index)],
   callsPerConnection: [(size) => admit(size, () => 1)],
-  id: [(size) => void validateId("container_id", x(size))],
+  id: [
+    (size) => void validateId("container_id", x(size)),
+    (size) => validateContainerFilter({ ...FILTER, id: x(size), labelSelector: {} }),
+    (size) => validateContainerFilter({ ...FILTER, podSandboxId: x(size), labelSelector: {} }),
+    (size) => validateSandboxFilter({ id: x(size), state: undefined, labelSelector: {} }),
+    (size) => security({ namespaceOptions: { pid: NamespaceMode.TARGET, targetId: x(size) } }),
+  ],
   name: [
     (size) => sandbox({ metadata: { name: x(size), namespace: "b", uid: "c" } }),
     (size) => container({ metadata: { name: x(size) } }),
@@ -87,10 +122,15 @@ const ATTEMPTS: Readonly<Record<keyof typeof LIMITS, readonly Attempt[]>> = {
     (size) => container({ labels: { a: "é".repeat((size - 1) >> 1) + x((size - 1) % 2) } }),
   ],
   labels: [(size) => sandbox({ labels: map(size) }), (size) => container({ labels: map(size) })],
-  annotations: [(size) => sandbox({ annotations: map(size) })],
+  annotations: [
+    (size) => sandbox({ annotations: map(size) }),
+    (size) => container({ annotations: map(size) }),
+    (size) => update({ annotations: map(size) }),
+  ],
   annotationBytes: [
     (size) => sandbox({ annotations: { a: x(size - 1) } }),
     (size) => container({ annotations: { a: "é".repeat((size - 1) >> 1) + x((size - 1) % 2) } }),
+    (size) => update({ annotations: { a: x(size - 1) } }),
   ],
   argument: [
     (size) => container({ args: [x(size)] }),
@@ -109,27 +149,68 @@ const ATTEMPTS: Readonly<Record<keyof typeof LIMITS, readonly Attempt[]>> = {
     (size) => container({ envs: list(size, { key: "A" }) }),
   ],
   mounts: [(size) => container({ mounts: list(size, { containerPath: "/a", hostPath: "/b" }) })],
-  devices: [(size) => container({ devices: list(size, { hostPath: "/dev/a", permissions: "r" }) })],
+  mountOptions: [
+    (size) =>
+      container({
+        mounts: [{ containerPath: "/a", hostPath: "/b", mountOptions: list(size, "nodev") }],
+      }),
+  ],
+  idMappings: (["uidMappings", "gidMappings"] as const).map((field) => (size) =>
+    container({
+      mounts: [{ containerPath: "/a", hostPath: "/b", [field]: list(size, { length: 1 }) }],
+    })
+  ),
+  devices: [
+    (size) => container({ devices: list(size, { hostPath: "/dev/a", permissions: "r" }) }),
+    (size) => container({ CDIDevices: list(size, { name: "a" }) }),
+  ],
   portMappings: [(size) => sandbox({ portMappings: list(size, { containerPort: 80 }) })],
   forwardedPorts: [(size) => validatePorts(list(size, 80))],
-  dnsEntries: [(size) => sandbox({ dnsConfig: { searches: list(size, "a") } })],
-  dnsEntry: [(size) => sandbox({ dnsConfig: { options: [x(size)] } })],
+  dnsEntries: [
+    (size) => sandbox({ dnsConfig: { searches: list(size, "a") } }),
+    (size) => sandbox({ dnsConfig: { options: list(size, "a") } }),
+    (size) => sandbox({ dnsConfig: { servers: list(size, "10.0.0.1") } }),
+  ],
+  dnsEntry: [
+    (size) => sandbox({ dnsConfig: { searches: [x(size)] } }),
+    (size) => sandbox({ dnsConfig: { options: [x(size)] } }),
+  ],
   sysctls: [(size) => sandbox({ linux: { sysctls: map(size) } })],
   sysctl: [(size) => sandbox({ linux: { sysctls: { "net.x": x(size) } } })],
-  capabilities: [
-    (size) => security({ capabilities: { addCapabilities: list(size, "NET_ADMIN") } }),
+  unified: [(size) => resources({ unified: map(size) })],
+  unifiedValue: [(size) => resources({ unified: { a: x(size - 1) } })],
+  capabilities: (["addCapabilities", "dropCapabilities", "addAmbientCapabilities"] as const)
+    .map((field) => (size) => security({ capabilities: { [field]: list(size, "NET_ADMIN") } })),
+  groups: [
+    (size) => security({ supplementalGroups: list(size, 1n) }),
+    (size) => sandbox({ linux: { securityContext: { supplementalGroups: list(size, 1n) } } }),
   ],
-  groups: [(size) => security({ supplementalGroups: list(size, 1n) })],
-  maskedPaths: [(size) => security({ maskedPaths: list(size, "/a") })],
-  hugepageLimits: [
-    (size) =>
-      container({ linux: { resources: { hugepageLimits: list(size, { pageSize: "2MB" }) } } }),
+  maskedPaths: [
+    (size) => security({ maskedPaths: list(size, "/a") }),
+    (size) => security({ readonlyPaths: list(size, "/a") }),
   ],
+  hugepageLimits: [(size) => resources({ hugepageLimits: list(size, { pageSize: "2MB" }) })],
   imageReference: [(size) => void validateImageSpec("image", spec(x(size)))],
-  credential: [(size) => validateAuth("auth", { ...AUTH, auth: "", registryToken: x(size) })],
+  credential: ([
+    "auth",
+    "identityToken",
+    "password",
+    "registryToken",
+    "serverAddress",
+    "username",
+  ] as const)
+    .map((field) => (size) =>
+      validateAuth("auth", { ...AUTH, auth: "", registryToken: "", [field]: x(size) })
+    ),
   userName: [(size) => security({ runAsUsername: x(size) })],
-  cpuset: [(size) => container({ linux: { resources: { cpusetCpus: cpuList(size) } } })],
-  filterLabels: [(size) => validateContainerFilter({ ...FILTER, labelSelector: map(size) })],
+  cpuset: [
+    (size) => resources({ cpusetCpus: cpuList(size) }),
+    (size) => resources({ cpusetMems: cpuList(size) }),
+  ],
+  filterLabels: [
+    (size) => validateContainerFilter({ ...FILTER, labelSelector: map(size) }),
+    (size) => validateSandboxFilter({ id: "", state: undefined, labelSelector: map(size) }),
+  ],
 };
 
 function spec(image: string): Parameters<typeof validateImageSpec>[1] {
@@ -185,7 +266,10 @@ Deno.test("docs/cri.md has every limit as it is", async () => {
     `| request | ${
       RECEIVE_LIMIT_BYTES.toLocaleString("en")
     } bytes | \`grpc_max_recv_msg_size\` can make it less |`,
+    `| fields of a request | ${(DECODED_NUMBERS_LIMIT / 2).toLocaleString("en")} entries | `,
+    `| answer | ${SEND_LIMIT_BYTES.toLocaleString("en")} bytes | \`grpc_max_send_msg_size\` `,
+    `| output of ExecSync | ${EXEC_OUTPUT_LIMIT_BYTES.toLocaleString("en")} bytes | `,
   );
-  const missing = rows.filter((row) => !docs.includes(`\n${row}\n`));
+  const missing = rows.filter((row) => !docs.includes(`\n${row}`));
   assert.deepEqual(missing, [], missing.join("\n"));
 });

@@ -8,6 +8,6 @@ export { type ImageTransferOptions, imageTransferRoutes } from "./image_transfer
 export type { HttpAnswer, HttpHandler, HttpRequest, HttpRoutes } from "./http.ts";
 export type { CallObserver, Readiness } from "./instrument.ts";
 export type { ImageMethods, RuntimeMethods } from "./methods.ts";
-export { RECEIVE_LIMIT_BYTES } from "./limits.ts";
+export { EXEC_OUTPUT_LIMIT_BYTES, RECEIVE_LIMIT_BYTES } from "./limits.ts";
 export { socketPath } from "./unix_socket.ts";
 export { type GrpcStatus, grpcStatus } from "./grpc_status.ts";

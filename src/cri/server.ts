@@ -11,7 +11,7 @@ import type { Logger } from "../telemetry/mod.ts";
 import { Admission, type AdmissionLimits } from "./admission.ts";
 import { createHttpServer, type HttpRoutes } from "./http.ts";
 import { type CallObserver, Instrument, type Readiness } from "./instrument.ts";
-import { LIMITS, RECEIVE_LIMIT_BYTES } from "./limits.ts";
+import { LIMITS, RECEIVE_LIMIT_BYTES, SEND_LIMIT_BYTES } from "./limits.ts";
 import type { ImageMethods, RuntimeMethods } from "./methods.ts";
 import { switchProtocol } from "./protocol_switch.ts";
 import { register } from "./registration.ts";
@@ -42,7 +42,6 @@ export interface CriServerOptions {
   readonly callLimits?: AdmissionLimits;
 }
 
-const DEFAULT_SEND_LIMIT_BYTES = 80 * 1024 * 1024;
 /**
  * More than the calls that one connection may have under way, so that the next is answered by the
  * name of that limit and Version and Status find room; beyond it clients wait by themselves.
@@ -186,7 +185,7 @@ function grpcServer(options: CriServerOptions, pacing: StreamPacing): GrpcServer
     admission,
     pacing,
     readiness: readiness ?? (() => undefined),
-    sendLimitBytes: options.sendLimitBytes ?? DEFAULT_SEND_LIMIT_BYTES,
+    sendLimitBytes: options.sendLimitBytes ?? SEND_LIMIT_BYTES,
     ...(observer === undefined ? {} : { observer }),
   });
   register(server, RuntimeServiceDefinition, options.runtime, instrument);

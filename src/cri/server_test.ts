@@ -5,7 +5,7 @@ import { UnavailableError } from "../errors/mod.ts";
 import { RuntimeServiceDefinition } from "../proto/mod.ts";
 import { createLogger } from "../telemetry/mod.ts";
 import { serverOptions, startTestServer, TestClient } from "./_test_server.ts";
-import type { Limit } from "./limits.ts";
+import { type Limit, RECEIVE_LIMIT_BYTES } from "./limits.ts";
 import { CriServer } from "./server.ts";
 
 const POD = {
@@ -146,11 +146,24 @@ Deno.test("A call whose client has gone counts as long as its work goes on", asy
   await client.call("listContainers", {});
 });
 
-Deno.test("A request over 16 MiB is RESOURCE_EXHAUSTED and the connection goes on", async () => {
+/** A message of exactly so many bytes: a field that nobody knows. */
+function messageOf(bytes: number): Uint8Array {
+  const message = new Uint8Array(bytes);
+  const head = [0xfa, 0x3e]; // field 1007, bytes
+  // The length has four bytes, whatever it is.
+  for (let length = bytes - 6, at = 0; at < 4; at++, length >>>= 7) {
+    head.push((length & 0x7f) | (at < 3 ? 0x80 : 0));
+  }
+  message.set(head);
+  return message;
+}
+
+Deno.test("A request of 16 MiB is taken, one more byte is RESOURCE_EXHAUSTED and the connection goes on", async () => {
   await using started = await startTestServer();
   using client = new TestClient(started.path);
   const path = "/runtime.v1.RuntimeService/Version";
-  await assert.rejects(client.raw(path, new Uint8Array(16 * 1024 * 1024 + 1)), {
+  await client.raw(path, messageOf(RECEIVE_LIMIT_BYTES));
+  await assert.rejects(client.raw(path, messageOf(RECEIVE_LIMIT_BYTES + 1)), {
     code: status.RESOURCE_EXHAUSTED,
   });
   assert.equal((await client.call("version", {})).runtimeName, "sauropod");
@@ -185,14 +198,18 @@ Deno.test("Bytes that are no message are INVALID_ARGUMENT", async () => {
 });
 
 Deno.test("An answer over the limit is RESOURCE_EXHAUSTED", async () => {
+  let size = 1000;
   await using started = await startTestServer({
-    sandboxes: { list: () => [new Uint8Array(1000), new Uint8Array(1000)] },
-    options: { sendLimitBytes: 1500 },
+    sandboxes: { list: () => [new Uint8Array(1000), new Uint8Array(size)] },
+    options: { sendLimitBytes: 2006 },
   });
   using client = new TestClient(started.path);
-  await assert.rejects(client.call("listPodSandbox", {}), {
+  const list = () => client.raw("/runtime.v1.RuntimeService/ListPodSandbox", new Uint8Array());
+  assert.equal((await list()).length, 2006);
+  size++;
+  await assert.rejects(list(), {
     code: status.RESOURCE_EXHAUSTED,
-    details: /2006 bytes, more than the 1500/,
+    details: /2007 bytes, more than the 2006/,
   });
 });
 

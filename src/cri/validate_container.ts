@@ -134,7 +134,7 @@ function validateMount(field: string, mount: Mount): void {
       remedy: "use PROPAGATION_PRIVATE",
     });
   }
-  checkEach(`${field}.mount_options`, mount.mountOptions, LIMITS.dnsEntries, (name, option) => {
+  checkEach(`${field}.mount_options`, mount.mountOptions, LIMITS.mountOptions, (name, option) => {
     if (!["noexec", "nodev", "nosuid"].includes(option)) {
       refuse(name, "is no mount option that a request may add", {
         value: option,
@@ -150,7 +150,7 @@ function checkRelativeDirectory(field: string, path: string): void {
 }
 
 function validateMappings(field: string, mappings: readonly IDMapping[]): void {
-  checkEach(field, mappings, LIMITS.devices, (name, { hostId, containerId, length }) => {
+  checkEach(field, mappings, LIMITS.idMappings, (name, { hostId, containerId, length }) => {
     const end = 2 ** 32 - 1;
     if (length === 0 || hostId + length > end || containerId + length > end) {
       refuse(name, "is an empty range or leaves the range of ids", {

@@ -102,8 +102,8 @@ export function validateResources(
     },
   );
   checkMap(`${field}.unified`, resources.unified, {
-    count: LIMITS.sysctls,
-    entry: LIMITS.sysctl,
+    count: LIMITS.unified,
+    entry: LIMITS.unifiedValue,
   });
   // Each key is a file name in the container's cgroup.
   for (const key of Object.keys(resources.unified)) {

@@ -34,6 +34,9 @@ Deno.test("ExecOutput gives back both streams exactly, however the log is cut in
 });
 
 Deno.test("ExecOutput keeps at most the limit of both streams together", () => {
+  const whole = { stdout: "one\nno newline\n", stderr: "problem: stdout P \nend", cut: false };
+  assert.deepEqual(parse(37, 9), whole);
+  assert.deepEqual(parse(36, 9), { ...whole, stderr: "problem: stdout P \nen", cut: true });
   assert.deepEqual(parse(6, 9), { stdout: "one\n", stderr: "pr", cut: true });
 });
 

@@ -22,7 +22,9 @@ import {
   valueAt,
 } from "./merged.ts";
 import type { NodeFacts } from "./node_facts.ts";
-import { API, HANDLER, type KeyTable } from "./schema.ts";
+import type { KeyTable } from "./schema.ts";
+import { API } from "./schema/api.ts";
+import { HANDLER } from "./schema/runtime_handler.ts";
 
 export interface AdaptedConfiguration {
   readonly configuration: Configuration;

@@ -4,29 +4,16 @@
  * @module
  */
 import type { Key, KeyType, KeyValue, ValueOf } from "./keys.ts";
-import {
-  type API,
-  type BASE,
-  type CHECKPOINT_RESTORE,
-  HANDLER,
-  type IMAGE,
-  type KeyTable,
-  type METRICS,
-  type NETWORK,
-  type NRI,
-  type NRI_VALIDATOR,
-  type RUNTIME,
-  type STATS,
-  TABLES,
-  type TRACING,
-  type WORKLOAD,
-  type WORKLOAD_RESOURCES,
-} from "./schema.ts";
+import { type KeyTable, type TablePath, TABLES } from "./schema.ts";
+import { HANDLER } from "./schema/runtime_handler.ts";
+import type { WORKLOAD, WORKLOAD_RESOURCES } from "./schema/workload.ts";
 
 type Values<Table extends KeyTable> = {
   readonly [Name in keyof Table]: Table[Name] extends Key<infer T extends KeyType> ? ValueOf[T]
     : never;
 };
+
+type Fixed<Path extends TablePath> = Values<(typeof TABLES)[Path]>;
 
 /** One entry of `runtime.runtimes`. */
 export type HandlerConfiguration = Values<typeof HANDLER>;
@@ -42,19 +29,19 @@ export type WorkloadConfiguration = Values<typeof WORKLOAD> & {
  */
 export interface Configuration {
   /** The keys that stand directly below `[sauropod]` or `[crio]`. */
-  readonly base: Values<typeof BASE>;
-  readonly api: Values<typeof API>;
-  readonly runtime: Values<typeof RUNTIME> & {
+  readonly base: Fixed<"">;
+  readonly api: Fixed<"api">;
+  readonly runtime: Fixed<"runtime"> & {
     readonly runtimes: Readonly<Record<string, HandlerConfiguration>>;
     readonly workloads: Readonly<Record<string, WorkloadConfiguration>>;
   };
-  readonly checkpoint_restore: Values<typeof CHECKPOINT_RESTORE>;
-  readonly image: Values<typeof IMAGE>;
-  readonly network: Values<typeof NETWORK>;
-  readonly metrics: Values<typeof METRICS>;
-  readonly tracing: Values<typeof TRACING>;
-  readonly stats: Values<typeof STATS>;
-  readonly nri: Values<typeof NRI> & { readonly default_validator: Values<typeof NRI_VALIDATOR> };
+  readonly checkpoint_restore: Fixed<"checkpoint_restore">;
+  readonly image: Fixed<"image">;
+  readonly network: Fixed<"network">;
+  readonly metrics: Fixed<"metrics">;
+  readonly tracing: Fixed<"tracing">;
+  readonly stats: Fixed<"stats">;
+  readonly nri: Fixed<"nri"> & { readonly default_validator: Fixed<"nri.default_validator"> };
 }
 
 /** Whose defaults apply to keys that are left out. */
@@ -112,7 +99,7 @@ export function finished(draft: Draft): Configuration {
     base: table(""),
     api: table("api"),
     runtime: {
-      ...table<Values<typeof RUNTIME>>("runtime"),
+      ...table<Fixed<"runtime">>("runtime"),
       runtimes: { ...draft.runtimes },
       workloads: { ...draft.workloads },
     },
@@ -123,7 +110,7 @@ export function finished(draft: Draft): Configuration {
     tracing: table("tracing"),
     stats: table("stats"),
     nri: {
-      ...table<Values<typeof NRI>>("nri"),
+      ...table<Fixed<"nri">>("nri"),
       default_validator: table("nri.default_validator"),
     },
   };

@@ -30,14 +30,9 @@ import { adapt } from "./adapt.ts";
 import type { Key, KeyValue } from "./keys.ts";
 import { allKeys, type MergedConfiguration, type Notice, type Source } from "./merged.ts";
 import type { NodeFacts } from "./node_facts.ts";
-import {
-  HANDLER,
-  type KeyTable,
-  NAMED_TABLES,
-  TABLES,
-  WORKLOAD,
-  WORKLOAD_RESOURCES,
-} from "./schema.ts";
+import { type KeyTable, NAMED_TABLES, TABLES } from "./schema.ts";
+import { HANDLER } from "./schema/runtime_handler.ts";
+import { WORKLOAD, WORKLOAD_RESOURCES } from "./schema/workload.ts";
 
 export interface LoadedConfiguration {
   readonly configuration: Configuration;

@@ -13,7 +13,9 @@ import {
 } from "./configuration.ts";
 import type { Key, KeyValue } from "./keys.ts";
 import { valueAt } from "./merged.ts";
-import { HANDLER, type KeyTable, TABLES, WORKLOAD, WORKLOAD_RESOURCES } from "./schema.ts";
+import { type KeyTable, TABLES } from "./schema.ts";
+import { HANDLER } from "./schema/runtime_handler.ts";
+import { WORKLOAD, WORKLOAD_RESOURCES } from "./schema/workload.ts";
 import { formatDuration } from "./size.ts";
 
 export interface PrintOptions {

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { allKeys } from "./merged.ts";
-import { HANDLER, type KeyTable, WORKLOAD, WORKLOAD_RESOURCES } from "./schema.ts";
+import type { KeyTable } from "./schema.ts";
+import { HANDLER } from "./schema/runtime_handler.ts";
+import { WORKLOAD, WORKLOAD_RESOURCES } from "./schema/workload.ts";
 
 Deno.test("the schema has every key of CRI-O 1.37", () => {
   const tables: KeyTable[] = [HANDLER, WORKLOAD, WORKLOAD_RESOURCES];

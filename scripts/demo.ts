@@ -69,6 +69,7 @@ runtime_root = "${directory}/run/runc"
 
 [sauropod.image]
 signature_policy = "${directory}/policy.json"
+namespaced_auth_dir = "${directory}/auth"
 
 [sauropod.network]
 network_dir = "${directory}/cni"

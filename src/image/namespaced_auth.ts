@@ -63,8 +63,20 @@ export class NamespacedAuth {
     }
   }
 
-  /** Removes what pulls that a crash ended had taken. */
+  /**
+   * Makes the directory if it is missing, for root alone, and removes what pulls that a crash ended had
+   * taken. Without a directory nobody can leave credentials, and pulls go on without.
+   */
   async recover(): Promise<void> {
+    try {
+      await makePrivateDirectory(this.#directory);
+    } catch (error) {
+      this.#log.warn("The directory for credentials of one pull could not be made", {
+        key: "image.namespaced_auth_dir",
+        path: this.#directory,
+        error,
+      });
+    }
     try {
       for await (const { name } of Deno.readDir(`${this.#directory}/${IN_USE}`)) {
         if (IN_USE_NAME.test(name)) await this.#remove(`${this.#directory}/${IN_USE}/${name}`);
@@ -82,6 +94,17 @@ export class NamespacedAuth {
       if (error instanceof Deno.errors.NotFound) return;
       this.#log.error("Credentials of one pull could not be removed", { path, error });
     }
+  }
+}
+
+/** One that is there stays as its owner made it. */
+async function makePrivateDirectory(path: string): Promise<void> {
+  // What is above is of others, too: the configuration, usually.
+  await Deno.mkdir(path.slice(0, path.lastIndexOf("/")) || "/", { recursive: true, mode: 0o755 });
+  try {
+    await Deno.mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
   }
 }
 

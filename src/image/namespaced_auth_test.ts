@@ -59,6 +59,21 @@ Deno.test("NamespacedAuth.take() removes a file that is wrong", () =>
     assert.deepEqual(names(`${folder}/in-use`), []);
   }));
 
+Deno.test("NamespacedAuth.recover() makes the directory for its owner alone, and leaves one that is there", () =>
+  withFolder(async (folder) => {
+    const path = `${folder}/etc/auth`;
+    await new NamespacedAuth(path, silentLogger).recover();
+    assert.equal(Deno.statSync(path).mode! & 0o777, 0o700);
+    assert.equal(Deno.statSync(`${folder}/etc`).mode! & 0o777, 0o755);
+    await Deno.chmod(path, 0o750);
+    await new NamespacedAuth(path, silentLogger).recover();
+    assert.equal(Deno.statSync(path).mode! & 0o777, 0o750);
+    // Where none can be made, pulls still work.
+    const none = new NamespacedAuth("/proc/none/auth", silentLogger);
+    await none.recover();
+    assert.equal(await none.take("ns", parseImageName("quay.io/a")), undefined);
+  }));
+
 Deno.test("NamespacedAuth.recover() removes what a crash left in use, and nothing else", () =>
   withFolder(async (folder, auth) => {
     await auth.recover();

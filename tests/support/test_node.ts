@@ -155,6 +155,7 @@ monitor_env = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 
 [sauropod.image]
 signature_policy = "${directory}/policy.json"
+namespaced_auth_dir = "${directory}/auth"
 
 [sauropod.network]
 network_dir = "${directory}/cni"

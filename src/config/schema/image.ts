@@ -24,7 +24,7 @@ export const IMAGE = {
     default: "/etc/crio/auth",
     ours: "/etc/sauropod/auth",
     meaning: "Directory of credentials for one pull of one Kubernetes namespace.",
-    allowed: "absolute path",
+    allowed: "absolute path; made with mode 0700",
     check: absolute,
     flags: ["namespaced-auth-dir"],
     env: ["CONTAINER_NAMESPACED_AUTH_DIR"],

@@ -188,10 +188,11 @@ export function openPods(
       layout,
       resources,
       snapshots: options.snapshots,
-      hostPaths: new HostPaths(
-        options.hostFiles,
-        configuration.runtime.absent_mount_sources_to_reject,
-      ),
+      hostPaths: new HostPaths({
+        files: options.hostFiles,
+        prefix: configuration.runtime.bind_mount_prefix,
+        rejectAbsent: configuration.runtime.absent_mount_sources_to_reject,
+      }),
       bundles: new Bundles({
         layout,
         rootfs: rootfsFiles(machine.kernel),

@@ -72,6 +72,7 @@ export function hostFiles(
   };
   return {
     realPath: async (path, signal) => (await unless(signal, path, paths.stat(path)))?.realPath,
+    resolveBelow: (root, path, signal) => unless(signal, path, paths.resolveBelow(root, path)),
     makeDirectory: (path, signal) => unless(signal, path, paths.makeDirectory(path)),
   };
 }

@@ -13,8 +13,17 @@ import {
   isErrno,
   PermissionDeniedError,
   shown,
+  SyscallError,
 } from "../errors/mod.ts";
-import { AT_EMPTY_PATH, AT_FDCWD, O_PATH, RESOLVE_CACHED } from "./constants.ts";
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  O_DIRECTORY,
+  O_PATH,
+  RESOLVE_CACHED,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_MAGICLINKS,
+} from "./constants.ts";
 import type { Fd, FileStat, Kernel } from "./kernel.ts";
 import type { CommandResult, ProcessRunner } from "./process_runner.ts";
 
@@ -28,6 +37,16 @@ export interface ForeignStat {
   readonly realPath: string;
 }
 
+/** Where a path below a root leads, as {@link ForeignPaths.resolveBelow} finds it. */
+export interface PathBelow {
+  /** Absolute, with the root in front; without links as far as it exists. */
+  readonly path: string;
+  readonly exists: boolean;
+}
+
+/** One part of a path: a link and its target, something else, or nothing. */
+type NodeAt = { readonly link: string } | "other" | "none";
+
 export interface ForeignPathsOptions {
   readonly kernel: Kernel;
   readonly runner: ProcessRunner;
@@ -37,6 +56,8 @@ export interface ForeignPathsOptions {
 
 const AT_STATX_DONT_SYNC = 0x4000;
 const OUTPUT_LIMIT = 16_384;
+/** As the kernel has it for one path. */
+const MAX_LINKS = 40;
 /** Messages in English, so that "no such file" can be told from the rest. */
 const ENV = { LC_ALL: "C", PATH: "/usr/bin:/bin" };
 
@@ -77,6 +98,43 @@ export class ForeignPaths {
   }
 
   /**
+   * Where an absolute path leads for a process whose root directory is `root`: links, absolute ones and
+   * those with `..` included, never lead out of it.
+   *
+   * @throws {FailedPreconditionError} `root` does not exist, or the path has too many links
+   * @throws as {@link stat}
+   */
+  async resolveBelow(root: string, path: string): Promise<PathBelow> {
+    const known = this.#cachedBelow(root, path);
+    if (known !== undefined) return { path: known, exists: true };
+    const base = (await this.stat(root))?.realPath;
+    if (base === undefined) {
+      throw new FailedPreconditionError(`Directory ${shown(root)} does not exist`, { path: root });
+    }
+    const left = path.split("/").reverse();
+    const found: string[] = [];
+    let exists = true;
+    for (let links = 0; left.length > 0;) {
+      const part = left.pop() ?? "";
+      if (part === "..") found.pop();
+      if (part === "" || part === "." || part === "..") continue;
+      const at = [base === "/" ? "" : base, ...found, part].join("/");
+      const target: NodeAt = exists ? await this.#linkAt(at) : "none";
+      if (typeof target === "string") {
+        exists &&= target !== "none";
+        found.push(part);
+        continue;
+      }
+      if (++links > MAX_LINKS) {
+        throw new FailedPreconditionError(`${shown(path)} has too many symbolic links`, { path });
+      }
+      if (target.link.startsWith("/")) found.length = 0;
+      left.push(...target.link.split("/").reverse());
+    }
+    return { path: [base === "/" ? "" : base, ...found].join("/") || "/", exists };
+  }
+
+  /**
    * Makes a directory and its missing parents (these with mode 0755); an existing one stays as it is.
    *
    * @throws as {@link stat}
@@ -101,6 +159,35 @@ export class ForeignPaths {
     if (await this.stat(path) === undefined) return false;
     const args = ["--recursive", "--dereference", "--preserve=mode", "--", path, destination];
     return await this.#ask(path, "/bin/cp", args) !== undefined;
+  }
+
+  /** Where the path leads if the kernel knows without waiting. */
+  #cachedBelow(root: string, path: string): string | undefined {
+    const { kernel } = this.#options;
+    try {
+      using top = kernel.openat2(AT_FDCWD, root, {
+        flags: O_PATH | O_DIRECTORY,
+        resolve: RESOLVE_CACHED,
+      });
+      using node = kernel.openat2(top.number, path, {
+        flags: O_PATH,
+        resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_CACHED,
+      });
+      return kernel.readlinkat(AT_FDCWD, `/proc/self/fd/${node.number}`);
+    } catch (error) {
+      // Missing, perhaps, or not known: the way there has to be walked.
+      if (error instanceof SyscallError) return undefined;
+      throw error;
+    }
+  }
+
+  /** What is at a path whose parents are no links. */
+  async #linkAt(path: string): Promise<NodeAt> {
+    const mode = await this.#ask(path, "/usr/bin/stat", ["--printf=%f", "--", path]);
+    if (mode === undefined) return "none";
+    if (TYPES[parseInt(mode, 16) >> 12] !== "symlink") return "other";
+    const target = await this.#ask(path, "/usr/bin/readlink", ["--zero", "--", path]);
+    return target === undefined ? "none" : { link: target.slice(0, -1) };
   }
 
   #cachedDirectory(path: string): boolean {

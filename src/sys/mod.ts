@@ -108,7 +108,12 @@ export {
   unmount,
   unmountBelow,
 } from "./mounts.ts";
-export { ForeignPaths, type ForeignPathsOptions, type ForeignStat } from "./abandonable.ts";
+export {
+  ForeignPaths,
+  type ForeignPathsOptions,
+  type ForeignStat,
+  type PathBelow,
+} from "./abandonable.ts";
 
 // The node
 export {

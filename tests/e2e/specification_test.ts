@@ -88,7 +88,7 @@ const PROFILES = { common: 2, handler: 5, privileged: 16, localhost: 18 };
 async function configure(
   node: TestNode,
   lines: Readonly<Record<string, readonly string[]>>,
-  copies: Readonly<Record<string, string>>,
+  copies: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   let text = await Deno.readTextFile(node.configPath);
   for (const [copy, handler] of Object.entries(copies)) {
@@ -191,6 +191,28 @@ test("host paths are followed through links, and made as a directory where they 
   });
   assert.equal(seen, "content\ncontent\n755 directory");
   assert.ok(Deno.statSync(`${host.path}/no/such`).isDirectory);
+});
+
+test("with bind_mount_prefix, host paths and their links are below it", async (bench) => {
+  using host = hostDirectory();
+  Deno.mkdirSync(`${host.path}/real`);
+  Deno.writeTextFileSync(`${host.path}/real/file`, "content\n");
+  Deno.symlinkSync("/real", `${host.path}/link`);
+  const { configPath } = bench.node;
+  const before = await Deno.readTextFile(configPath);
+  await configure(bench.node, { "sauropod.runtime": [`bind_mount_prefix = "${host.path}"`] });
+  await bench.restart("stop");
+  try {
+    const mounts = [
+      { hostPath: "/link", containerPath: "/dir" },
+      { hostPath: "/link/made", containerPath: "/made" },
+    ];
+    const seen = await bench.output("cat /dir/file; touch /made/here", { container: { mounts } });
+    assert.equal(seen, "content");
+    assert.ok(Deno.statSync(`${host.path}/real/made/here`).isFile);
+  } finally {
+    await bench.restart("stop", { meanwhile: () => Deno.writeTextFile(configPath, before) });
+  }
 });
 
 test("a recursively read-only mount is read-only in what is mounted below it, a read-only one is not", async (bench) => {

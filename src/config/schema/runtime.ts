@@ -317,16 +317,15 @@ export const RUNTIME = {
     flags: ["container-attach-socket-dir"],
     env: ["CONTAINER_ATTACH_SOCKET_DIR"],
   }),
-  bind_mount_prefix: refused(
-    "mount sources are taken as they are",
-    text({
-      default: "",
-      meaning: "Path put before the source of every mount.",
-      check: absoluteOrEmpty,
-      flags: ["bind-mount-prefix"],
-      env: ["CONTAINER_BIND_MOUNT_PREFIX"],
-    }),
-  ),
+  bind_mount_prefix: text({
+    default: "",
+    meaning:
+      "Directory that requests' mount sources are below; symbolic links do not lead out of it.",
+    allowed: "absolute path, or empty for the root directory",
+    check: absoluteOrEmpty,
+    flags: ["bind-mount-prefix"],
+    env: ["CONTAINER_BIND_MOUNT_PREFIX"],
+  }),
   read_only: flag({
     default: false,
     meaning:

@@ -1,9 +1,10 @@
 /** The streaming server by its configuration keys. @module */
 import { type Configuration, parseDuration } from "../config/mod.ts";
+import { FailedPreconditionError, shown } from "../errors/mod.ts";
 import type { Clock } from "../model/mod.ts";
 import type { StreamService } from "../pod/mod.ts";
 import { DEFAULT_IDLE_TIMEOUT_MS, StreamingServer, type TlsOptions } from "../streaming/mod.ts";
-import { sealDescriptors } from "../sys/mod.ts";
+import { sealDescriptors, servicePort } from "../sys/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import type { Machine } from "./node.ts";
 
@@ -19,15 +20,15 @@ export interface StreamingOptions {
 
 /**
  * @throws {InvalidArgumentError} keys of TLS that do not fit together
- * @throws {FailedPreconditionError} a certificate or key is of no use
+ * @throws {FailedPreconditionError} a certificate or key is of no use, or no service has the port's name
  * @throws {UnavailableError} the address or port cannot be had
  */
-export function openStreaming(
+export async function openStreaming(
   { api, service, machine, clock, log }: StreamingOptions,
 ): Promise<StreamingServer> {
-  return StreamingServer.listen({
+  return await StreamingServer.listen({
     address: api.stream_address,
-    port: Number(api.stream_port),
+    port: await streamPort(api.stream_port, (name) => servicePort(name, "tcp")),
     tls: api.stream_enable_tls ? tlsOptions(api, log) : undefined,
     idleTimeoutMs: idleTimeoutMs(api.stream_idle_timeout),
     service,
@@ -36,6 +37,23 @@ export function openStreaming(
     log,
     sealDescriptors: () => sealDescriptors(machine.kernel),
   });
+}
+
+/**
+ * @param configured a number, or the name of a service; empty is 0, as in CRI-O
+ * @throws {FailedPreconditionError} the node knows no such service
+ */
+export async function streamPort(
+  configured: string,
+  lookUp: (name: string) => Promise<number | undefined>,
+): Promise<number> {
+  if (/^\d*$/.test(configured)) return Number(configured);
+  const port = await lookUp(configured);
+  if (port !== undefined) return port;
+  throw new FailedPreconditionError(
+    `No TCP service of this node is called ${shown(configured)}, as stream_port says`,
+    { field: "api.stream_port", value: configured, remedy: "give its number, or 0 for a free one" },
+  );
 }
 
 function tlsOptions(api: Api, log: Logger): TlsOptions {

@@ -88,9 +88,11 @@ export const cpuList = (value: string): Wrong =>
 export const sizeText = (value: string): Wrong =>
   value === "" || parseSize(value) !== undefined ? undefined : "must be a size such as 12MiB";
 
-/** A TCP port as text; service names are not resolved. */
+/** A TCP port as text, or what may be the name of one; which names there are is the node's matter. */
 export const portText = (value: string): Wrong =>
-  /^\d{1,5}$/.test(value) && Number(value) <= 65535 ? undefined : "must be a port number";
+  /^\d*$/.test(value) && Number(value) <= 65535 || /^(?=.*[a-z])[a-z0-9][a-z0-9_.+-]*$/i.test(value)
+    ? undefined
+    : "must be a port number or the name of a service";
 
 export const port = (value: number): Wrong =>
   value >= 0 && value <= 65535 ? undefined : "must be a port number";

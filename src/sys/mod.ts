@@ -125,6 +125,7 @@ export {
 export { type CgroupHierarchy, type CgroupLayout, cgroupLayout } from "./cgroup_mounts.ts";
 export { Cgroups, type CgroupsOptions } from "./cgroup.ts";
 export { detectNodeFacts, type NodeFacts, type NodeFactsOptions } from "./node_facts.ts";
+export { servicePort } from "./service_ports.ts";
 export { PrivateSystemd, type SystemdUnits, type TransientScope } from "./systemd.ts";
 
 // For tests

@@ -23,7 +23,7 @@ export const API = {
   stream_port: text({
     default: "0",
     meaning: "Port of the streaming server; 0 takes a free one.",
-    allowed: "port number as text",
+    allowed: "port number or name of a service, as text",
     check: portText,
     flags: ["stream-port"],
     env: ["CONTAINER_STREAM_PORT"],

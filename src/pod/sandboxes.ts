@@ -83,7 +83,7 @@ export interface SandboxSettings extends CgroupSettings {
   readonly nodeName: string;
   /** False with `disable_hostport_mapping`: host ports are left unmapped. */
   readonly hostPortMapping: boolean;
-  /** `enable_pod_events`: the status of a pod tells of its containers, too, and as of when. */
+  /** `enable_pod_events`: the status of a pod tells of its containers, too. */
   readonly podEvents: boolean;
 }
 
@@ -185,7 +185,7 @@ export class Sandboxes implements SandboxService {
   }
 
   status(id: string, verbose: boolean): PodSandboxStatusResponse {
-    const { registry, settings, clock } = this.#options;
+    const { registry, settings } = this.#options;
     const record = registry.requireSandbox(id);
     const info = () => JSON.stringify(sandboxInfo(record, this.#timings.get(record.id) ?? []));
     const containers = settings.podEvents ? registry.containersOf(record.id) : [];
@@ -193,8 +193,9 @@ export class Sandboxes implements SandboxService {
       status: sandboxStatus(record),
       info: verbose ? { info: info() } : {},
       containersStatuses: containers.filter(containerVisible).map(containerStatus),
-      // A kubelet that finds none asks for each container.
-      timestamp: settings.podEvents ? clock.nowNs() : 0n,
+      // With a time the kubelet's EventedPLEG would take the statuses from here, and (1.37) forget
+      // which are of the present sandbox: it starts init containers again for ever.
+      timestamp: 0n,
     };
   }
 

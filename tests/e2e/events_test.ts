@@ -111,7 +111,7 @@ test("the life of a pod and its container is told in order, with the statuses of
   const { containersStatuses, timestamp } = await bench.runtime.podSandboxStatus({
     podSandboxId: sandbox.id,
   });
-  assert.ok(timestamp > 0n);
+  assert.equal(timestamp, 0n, "else a kubelet 1.37 starts init containers for ever");
   assert.deepEqual(containersStatuses.map(({ id, exitCode }) => [id, exitCode]), [
     [container.id, 3],
   ]);

@@ -162,6 +162,9 @@ export function timeZoneFile(zone: string): BundleOptions["timeZone"] {
   };
 }
 
+/** As `packaging/` calls it; a server that was started by hand says so, too, which harms nobody. */
+const PACKAGED_UNIT = "sauropod.service";
+
 /** What the specifications need to know of the node; the rest is each handler's. */
 export function specNodeFacts(
   facts: NodeFacts,
@@ -175,6 +178,7 @@ export function specNodeFacts(
     capabilities: facts.capabilities.effective,
     seccomp: facts.seccompActions.length > 0,
     appArmor: facts.appArmor ? { defaultProfile: appArmorDefault() } : null,
+    serviceUnit: facts.serviceUnit ?? PACKAGED_UNIT,
     oomScoreAdjFloor: facts.canRaiseLimits ? -1000 : ownOomScoreAdj(),
     hugetlb: mode === "unified"
       ? controllers.has("hugetlb")

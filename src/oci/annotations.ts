@@ -130,10 +130,35 @@ function recordAnnotations(inputs: SpecInputs): Record<string, string> {
   record.ips.forEach((ip, index) => (entries[`IP.${index}`] = ip));
   return {
     "io.container.manager": "cri-o",
+    ...systemdProperties(inputs),
     // crun would put a container of systemd's into a group below its scope, where execs do not look.
     ...(inputs.cgroupPath.startsWith("/") ? {} : { "run.oci.systemd.subgroup": "" }),
     ...Object.fromEntries(Object.entries(entries).map(([key, value]) => [PREFIX + key, value])),
   };
+}
+
+/** On a container, by the kubelet: seconds that its pod has to end. */
+const GRACE_PERIOD = "io.kubernetes.pod.terminationGracePeriod";
+
+/**
+ * Properties of the scope that systemd makes for a container, which runc and crun take from annotations:
+ * the machine's shutdown stops it, before this service, and gives it the time that its pod has. Nobody
+ * else's words get in here: what the values are made of is a number and a unit's name.
+ */
+function systemdProperties({ cgroupPath, container, node }: SpecInputs): Record<string, string> {
+  if (cgroupPath.startsWith("/")) return {};
+  const seconds = container.annotations[GRACE_PERIOD] ?? "";
+  const properties: Record<string, string> = {
+    // Under 30,000 years in microseconds: what is longer is no time that anybody waits.
+    ...(/^\d{1,12}$/.test(seconds)
+      ? { TimeoutStopUSec: `uint64 ${BigInt(seconds) * 1_000_000n}` }
+      : {}),
+    DefaultDependencies: "true",
+    After: `['${node.serviceUnit}']`,
+  };
+  return Object.fromEntries(
+    Object.entries(properties).map(([name, value]) => [`org.systemd.property.${name}`, value]),
+  );
 }
 
 function volumes({ container, mounts }: SpecInputs): unknown[] {

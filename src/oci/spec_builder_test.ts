@@ -47,6 +47,7 @@ const node: NodeFacts = {
   seccomp: true,
   appArmor: null,
   oomScoreAdjFloor: -200,
+  serviceUnit: "sauropod.service",
   hugetlb: true,
   pidsController: true,
   swapAccounting: true,
@@ -471,6 +472,12 @@ const cases: Record<string, Changes> = {
       ],
     },
     defaults: { env: ["LANG=en", "PROXY=http://p"] },
+  },
+  "systemd_scope": {
+    cgroupPath: "kubepods-pod1.slice:crio:c",
+    container: { annotations: { "io.kubernetes.pod.terminationGracePeriod": "30" } },
+    // Neither pod nor image speaks to systemd.
+    sandbox: { annotations: { "io.kubernetes.pod.terminationGracePeriod": "1" } },
   },
   "systemd": { image: { entrypoint: ["/usr/lib/systemd/systemd"], cmd: [] } },
   "annotations": {

@@ -132,6 +132,8 @@ export interface NodeFacts {
   readonly appArmor: { readonly defaultProfile: string | null } | null;
   /** Lowest oom_score_adj that this process may set; -1000 with CAP_SYS_RESOURCE. */
   readonly oomScoreAdjFloor: number;
+  /** The unit of systemd's that runs this process; of letters, digits and `:_.@-`. */
+  readonly serviceUnit: string;
   readonly hugetlb: boolean;
   readonly pidsController: boolean;
   readonly swapAccounting: boolean;

@@ -32,6 +32,8 @@ export interface NodeFacts {
   readonly idMappedMounts: { readonly supported: boolean; readonly overlay: boolean };
   /** True if systemd runs as init here (sd_booted(3)). */
   readonly systemd: boolean;
+  /** The service of systemd's that this process is in, if it is in one. */
+  readonly serviceUnit: string | undefined;
   readonly mounts: readonly MountEntry[];
 }
 
@@ -64,8 +66,18 @@ export function detectNodeFacts({ root = "" }: NodeFactsOptions = {}): NodeFacts
     userNamespaces: Number(read("/proc/sys/user/max_user_namespaces") ?? "0") > 0,
     idMappedMounts: { supported: atLeast(5, 12), overlay: atLeast(5, 19) },
     systemd: isDirectory(`${root}/run/systemd/system`),
+    serviceUnit: serviceUnitOf(read("/proc/self/cgroup") ?? ""),
     mounts,
   };
+}
+
+/**
+ * The innermost service in the text of /proc/<pid>/cgroup, in systemd's own hierarchy; names with escapes
+ * are passed over.
+ */
+export function serviceUnitOf(cgroups: string): string | undefined {
+  const path = /^(?:0::|\d+:name=systemd:)(.*)$/m.exec(cgroups)?.[1] ?? "";
+  return path.split("/").findLast((part) => /^[A-Za-z0-9:_.@-]{1,255}\.service$/.test(part));
 }
 
 function seLinuxMode(enforce: string | undefined): NodeFacts["seLinux"] {

@@ -131,6 +131,7 @@ class Place implements AsyncDisposable {
         capabilities: ownCapabilities,
         seccomp: true,
         appArmor: null,
+        serviceUnit: "sauropod.service",
         oomScoreAdjFloor: Number(Deno.readTextFileSync("/proc/self/oom_score_adj")),
         hugetlb: false,
         pidsController: true,

@@ -95,6 +95,7 @@ interface PodOptions {
   readonly script?: string;
   readonly handler?: string;
   readonly linux?: Record<string, unknown>;
+  readonly annotations?: Record<string, string>;
 }
 
 interface Pod {
@@ -116,7 +117,7 @@ function sandboxConfig(parent: string): PodSandboxConfig {
 }
 
 async function run(
-  { parent = "", script = WAITING, handler = "", linux = {} }: PodOptions = {},
+  { parent = "", script = WAITING, handler = "", linux = {}, annotations = {} }: PodOptions = {},
 ): Promise<Pod> {
   const config = sandboxConfig(parent);
   const { podSandboxId } = await client.runtime.runPodSandbox({ config, runtimeHandler: handler });
@@ -129,6 +130,7 @@ async function run(
       command: ["/bin/sh", "-c", script],
       logPath: "main.log",
       linux,
+      annotations,
     }),
   });
   await client.runtime.startContainer({ containerId });
@@ -321,6 +323,19 @@ for (const driver of ["systemd", "cgroupfs"] as const) {
         async () => (await ourUnits()).length === 0 ? true : undefined,
       );
     });
+
+    if (driver === "systemd") {
+      await test(`systemd, ${handler}: the shutdown of the machine stops a container first, in its pod's time`, async () => {
+        const annotations = { "io.kubernetes.pod.terminationGracePeriod": "77" };
+        const { container } = await run({ parent, handler, annotations });
+        const show = (name: string) =>
+          must("systemctl", "show", "--value", `--property=${name}`, `crio-${container}.scope`);
+        assert.equal(await show("TimeoutStopUSec"), "1min 17s");
+        assert.equal(await show("DefaultDependencies"), "yes");
+        assert.match(await show("After"), /\bsauropod\.service\b/);
+        assert.match(await show("Conflicts"), /\bshutdown\.target\b/);
+      });
+    }
 
     await test(`${driver}, ${handler}: an ExecSync that runs out of time leaves nothing behind`, async () => {
       const pod = await run({ parent, handler });

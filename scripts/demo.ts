@@ -4,7 +4,7 @@
  * @module
  */
 import { busyboxImage, dockerArchive } from "../tests/integration/test_images.ts";
-
+import { nodeConfiguration } from "../tests/support/node_configuration.ts";
 import { endLeftovers, residueOf } from "../tests/support/residue.ts";
 
 const TOP = new URL("../", import.meta.url).pathname;
@@ -37,7 +37,7 @@ class Node {
   async writeFiles(): Promise<void> {
     const { directory } = this;
     await Deno.mkdir(`${directory}/cni`);
-    await Deno.writeTextFile(this.config, this.#configuration());
+    await Deno.writeTextFile(this.config, nodeConfiguration(this));
     await Deno.writeTextFile(`${directory}/policy.json`, POLICY);
     await Deno.writeTextFile(`${directory}/registries.conf`, "");
     await Deno.writeTextFile(`${directory}/cni/10-demo.conflist`, this.#network());
@@ -45,36 +45,6 @@ class Node {
       `${directory}/hello.tar`,
       dockerArchive([{ image: busyboxImage({ compression: "none" }), tags: [IMAGE] }]),
     );
-  }
-
-  #configuration(): string {
-    const { directory } = this;
-    return `[sauropod]
-root = "${this.root}"
-runroot = "${directory}/run"
-log_dir = "${directory}/logs"
-
-[sauropod.api]
-listen = "${this.socket}"
-
-[sauropod.runtime]
-default_runtime = "runc"
-cgroup_manager = "cgroupfs"
-namespaces_dir = "${directory}/namespaces"
-container_exits_dir = "${directory}/exits"
-container_attach_socket_dir = "${directory}/attach"
-
-[sauropod.runtime.runtimes.runc]
-runtime_root = "${directory}/run/runc"
-
-[sauropod.image]
-signature_policy = "${directory}/policy.json"
-namespaced_auth_dir = "${directory}/auth"
-
-[sauropod.network]
-network_dir = "${directory}/cni"
-plugin_dirs = ["/usr/lib/cni"]
-`;
   }
 
   /**

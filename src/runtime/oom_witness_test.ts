@@ -1,15 +1,20 @@
 import assert from "node:assert/strict";
 import { OomWitness } from "./oom_witness.ts";
 
-Deno.test("kills in a group that is gone are told by the group above, once", () => {
-  const counts = new Map([["/p", 3], ["/p/a", 0], ["/p/b", 1], ["/p/c", 0]]);
-  const witness = new OomWitness({
+/** Of groups that have these counts of kills, two levels of them. */
+function witnessOf(counts: ReadonlyMap<string, number>): OomWitness {
+  return new OomWitness({
     kills: (path) => counts.get(path),
     children: (path) =>
       [...counts.keys()].filter((key) => key.startsWith(`${path}/`)).map((key) =>
         key.slice(path.length + 1)
       ),
   });
+}
+
+Deno.test("kills in a group that is gone are told by the group above, once", () => {
+  const counts = new Map([["/p", 3], ["/p/a", 0], ["/p/b", 1], ["/p/c", 0]]);
+  const witness = witnessOf(counts);
   using _a = witness.watch("/p/a");
   using _b = witness.watch("/p/b");
   using _c = witness.watch("/p/c");
@@ -26,13 +31,7 @@ Deno.test("kills in a group that is gone are told by the group above, once", () 
 
 Deno.test("a kill that a group told itself before it went is not the next one's", () => {
   const counts = new Map([["/p", 0], ["/p/a", 0], ["/p/b", 0]]);
-  const witness = new OomWitness({
-    kills: (path) => counts.get(path),
-    children: (path) =>
-      [...counts.keys()].filter((key) => key.startsWith(`${path}/`)).map((key) =>
-        key.slice(path.length + 1)
-      ),
-  });
+  const witness = witnessOf(counts);
   using _a = witness.watch("/p/a");
   using _b = witness.watch("/p/b");
   counts.set("/p", 2).set("/p/a", 2);

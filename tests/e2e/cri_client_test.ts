@@ -7,13 +7,13 @@ import assert from "node:assert/strict";
 import { startRegistry } from "../integration/registry.ts";
 import { busyboxImage } from "../integration/test_images.ts";
 import { ImageServiceDefinition, RuntimeServiceDefinition } from "../../src/proto/mod.ts";
-import { buildGoClient, lackingForGoClient, runGoClient, tail } from "../support/go_client.ts";
+import { buildGoClient, lackingForGo, runGoClient, tail } from "../support/go_client.ts";
 import { unless } from "../support/skipping.ts";
 import { TestNode } from "../support/test_node.ts";
 
 Deno.test({
   ...unless(
-    lackingForGoClient(),
+    lackingForGo(),
     "The kubelet's client library finds every method of a pod's life as it should be",
   ),
   async fn(t) {

@@ -9,7 +9,7 @@ import { startRegistry } from "../integration/registry.ts";
 import { busyboxImage } from "../integration/test_images.ts";
 import { ContainerConfig } from "../../src/proto/mod.ts";
 import type { CriClient } from "../support/cri_client.ts";
-import { buildGoClient, lackingForGoClient, runGoClient, tail } from "../support/go_client.ts";
+import { buildGoClient, lackingForGo, runGoClient, tail } from "../support/go_client.ts";
 import { containerConfig, podConfig, removePod } from "../support/pods.ts";
 import { unless } from "../support/skipping.ts";
 import { type RunningServer, TestNode } from "../support/test_node.ts";
@@ -21,7 +21,7 @@ const FLOOD = 200;
 
 Deno.test({
   ...unless(
-    lackingForGoClient(),
+    lackingForGo(),
     "kubectl's client library has its streams by SPDY and by WebSocket",
   ),
   async fn(t) {

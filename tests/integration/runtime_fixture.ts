@@ -10,6 +10,7 @@ import {
   type ContainerPlace,
   type CreatedContainer,
   OciRuntime,
+  type RuntimeHandlerOptions,
   type RuntimeOptions,
   type RuntimePorts,
 } from "../../src/runtime/mod.ts";
@@ -50,6 +51,25 @@ export interface ContainerRequest {
   readonly stopAt?: "created" | "unwatched";
 }
 
+/** runc with its state below `root`. */
+export function runcHandler(
+  root: string,
+  overrides: Partial<RuntimeHandlerOptions> = {},
+): RuntimeHandlerOptions {
+  return {
+    name: "runc",
+    runtimeType: "oci",
+    runtimePath: "",
+    runtimeRoot: `${root}/runc`,
+    monitorPath: "",
+    monitorEnv: [],
+    monitorCgroup: "",
+    createTimeoutMs: HANG_MS,
+    noSyncLog: false,
+    ...overrides,
+  };
+}
+
 export class RuntimeFixture implements AsyncDisposable {
   readonly #places: ContainerPlace[] = [];
   readonly #watches = new DisposableStack();
@@ -74,17 +94,7 @@ export class RuntimeFixture implements AsyncDisposable {
     const processes = new ProcTable(kernel);
     const options: RuntimeOptions = {
       defaultHandler: "runc",
-      handlers: [{
-        name: "runc",
-        runtimeType: "oci",
-        runtimePath: "",
-        runtimeRoot: `${root}/runc`,
-        monitorPath: "",
-        monitorEnv: [],
-        monitorCgroup: "",
-        createTimeoutMs: HANG_MS,
-        noSyncLog: false,
-      }],
+      handlers: [runcHandler(root)],
       exitsDir: `${root}/exits`,
       attachSocketDir: `${root}/attach`,
       execDir: `${root}/exec`,

@@ -4,27 +4,9 @@ import {
   FailedPreconditionError,
   NotFoundError,
 } from "../../src/errors/mod.ts";
-import { HANG_MS, RuntimeFixture } from "./runtime_fixture.ts";
+import { HANG_MS, runcHandler, RuntimeFixture } from "./runtime_fixture.ts";
 
 const options = { sanitizeOps: false, sanitizeResources: false };
-
-function handler(
-  root: string,
-  overrides: { name?: string; runtimePath?: string; createTimeoutMs?: number },
-) {
-  return {
-    name: "runc",
-    runtimeType: "oci" as const,
-    runtimePath: "",
-    runtimeRoot: `${root}/runc`,
-    monitorPath: "",
-    monitorEnv: [],
-    monitorCgroup: "",
-    createTimeoutMs: HANG_MS,
-    noSyncLog: false,
-    ...overrides,
-  };
-}
 
 Deno.test(
   "a handler that does not work is left out and says why when asked for",
@@ -34,8 +16,8 @@ Deno.test(
     try {
       await using fixture = await RuntimeFixture.open({
         handlers: [
-          handler(root, {}),
-          handler(root, { name: "gone", runtimePath: "/no/such/runtime" }),
+          runcHandler(root),
+          runcHandler(root, { name: "gone", runtimePath: "/no/such/runtime" }),
         ],
       });
       const { runtime } = fixture;
@@ -56,7 +38,7 @@ Deno.test(
 
 Deno.test("a default handler without its program stops the start", options, async () => {
   await assert.rejects(
-    RuntimeFixture.open({ handlers: [handler("/tmp", { runtimePath: "/no/such/runtime" })] }),
+    RuntimeFixture.open({ handlers: [runcHandler("/tmp", { runtimePath: "/no/such/runtime" })] }),
     NotFoundError,
   );
 });
@@ -71,7 +53,7 @@ Deno.test("a creation that hangs ends at its time-out and can be removed", optio
       { mode: 0o755 },
     );
     await using fixture = await RuntimeFixture.open({
-      handlers: [handler(root, { runtimePath: script, createTimeoutMs: 300 })],
+      handlers: [runcHandler(root, { runtimePath: script, createTimeoutMs: 300 })],
     });
     const place = await fixture.place({ args: ["true"] });
     const create = () =>

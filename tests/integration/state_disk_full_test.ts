@@ -9,50 +9,20 @@ import {
   SpaceReserve,
 } from "../../src/state/mod.ts";
 import { createLinuxKernel } from "../../src/sys/mod.ts";
+import { TestDisk } from "../support/test_disk.ts";
 
-async function run(path: string, ...args: string[]): Promise<void> {
-  const { code, stderr } = await new Deno.Command(path, { args, stdout: "null" }).output();
-  assert.equal(code, 0, `${path} ${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
-}
-
-/** An ext4 file system of 64 MiB, mounted while the test runs. */
-async function onSmallDisk(test: (mountpoint: string) => Promise<void>): Promise<void> {
-  const directory = await Deno.makeTempDir();
-  const [image, mountpoint] = [`${directory}/disk`, `${directory}/mnt`];
-  try {
-    await Deno.mkdir(mountpoint);
-    await Deno.writeFile(image, new Uint8Array());
-    await Deno.truncate(image, 64 << 20);
-    await run("/sbin/mkfs.ext4", "-q", image);
-    await run("/bin/mount", "-o", "loop", image, mountpoint);
-    try {
-      await test(mountpoint);
-    } finally {
-      await run("/bin/umount", mountpoint);
-    }
-  } finally {
-    await Deno.remove(directory, { recursive: true });
-  }
-}
-
-/** Writes until not one byte more fits. */
-async function fill(path: string): Promise<void> {
-  using file = await Deno.open(path, { write: true, create: true });
-  for (const size of [1 << 20, 4096, 1]) {
-    const block = new Uint8Array(size);
-    try {
-      for (;;) await file.write(block);
-    } catch (error) {
-      assert.equal((error as { code?: string }).code, "ENOSPC");
-    }
-  }
-  await file.sync();
+/** A file system of 64 MiB, mounted while the test runs. */
+async function onSmallDisk(
+  test: (root: string, fill: () => Promise<AsyncDisposable>) => Promise<void>,
+): Promise<void> {
+  await using disk = await TestDisk.make(64 << 20);
+  await test(disk.mountpoint, () => disk.fill());
 }
 
 const BIG = { text: "x".repeat(8000) };
 
 Deno.test("at 0 bytes free, records are removed and stopped, new ones refused, until space is back", () =>
-  onSmallDisk(async (root) => {
+  onSmallDisk(async (root, fill) => {
     await using writer = new DurableWriter();
     const kernel = createLinuxKernel();
     using reserve = new SpaceReserve({ path: `${root}/reserve`, kernel });
@@ -77,7 +47,7 @@ Deno.test("at 0 bytes free, records are removed and stopped, new ones refused, u
     await files.write({ id: "s0", value: BIG, resources: [] });
     reserve.assertSpace("Creating a container");
 
-    await fill(`${root}/filler`);
+    const filler = await fill();
     assert.equal(kernel.statfs(root).blocksAvailable, 0n);
     assert.throws(() => reserve.assertSpace("Creating a container"), ResourceExhaustedError);
 
@@ -97,7 +67,7 @@ Deno.test("at 0 bytes free, records are removed and stopped, new ones refused, u
     }
     assert.throws(() => reserve.assertSpace("Pulling an image"), /needs disk space/);
 
-    await Deno.remove(`${root}/filler`);
+    await filler[Symbol.asyncDispose]();
     reserve.assertSpace("Pulling an image");
     assert.equal(reserve.report().reserve, "held");
     assert.deepEqual([pods.sandboxes.all(), images.images.all()], [[], []]);
@@ -105,7 +75,7 @@ Deno.test("at 0 bytes free, records are removed and stopped, new ones refused, u
   }));
 
 Deno.test("with the reserve used up, a write fails as exhausted and works when space is back", () =>
-  onSmallDisk(async (root) => {
+  onSmallDisk(async (root, fill) => {
     await using writer = new DurableWriter();
     const kernel = createLinuxKernel();
     using reserve = new SpaceReserve({ path: `${root}/reserve`, kernel, sizeBytes: 1 << 20 });
@@ -116,7 +86,7 @@ Deno.test("with the reserve used up, a write fails as exhausted and works when s
       writer,
       reserve,
     });
-    await fill(`${root}/filler`);
+    const filler = await fill();
     let written = 0;
     assert.throws(() => {
       for (;; written++) pods.sandboxes.put(`s${written}`, BIG);
@@ -126,13 +96,13 @@ Deno.test("with the reserve used up, a write fails as exhausted and works when s
       for (let n = 0;; n++) await images.images.put(`i${n}`, BIG);
     }, ResourceExhaustedError);
     assert.equal(pods.sandboxes.all().length, written, "reading goes on, nothing half written");
-    await Deno.remove(`${root}/filler`);
+    await filler[Symbol.asyncDispose]();
     pods.sandboxes.put("again", {});
     await images.images.put("again", {});
   }));
 
 Deno.test("a start at 0 bytes free reads everything and can remove it", () =>
-  onSmallDisk(async (root) => {
+  onSmallDisk(async (root, fill) => {
     const kernel = createLinuxKernel();
     const session = async (
       test: (pods: PodState, images: ImageState, reserve: SpaceReserve) => Promise<void>,
@@ -152,7 +122,7 @@ Deno.test("a start at 0 bytes free reads everything and can remove it", () =>
       pods.sandboxes.put("s1", BIG);
       await images.images.put("i1", BIG);
     });
-    await fill(`${root}/filler`);
+    await fill();
     await session(async (pods, images, reserve) => {
       assert.equal(reserve.report().full, true);
       assert.equal(pods.origin.kind, "existing");

@@ -9,6 +9,7 @@ import assert from "node:assert/strict";
 import { gunzipSync } from "node:zlib";
 import { busyboxImage } from "../integration/test_images.ts";
 import { ContainerState, PodSandboxState } from "../../src/proto/mod.ts";
+import { lackingForGo } from "../support/go_client.ts";
 import { unless } from "../support/skipping.ts";
 import { eventually } from "../support/workbench.ts";
 import { container, isReady, KubeletBench, type PodSpec, WAITING } from "./kubelet_bench.ts";
@@ -36,7 +37,7 @@ Deno.test.afterAll(async () => {
 /** A test on the one node of this file; its pods are removed after it. */
 function test(name: string, body: (bench: KubeletBench) => Promise<void>): void {
   Deno.test({
-    ...unless(lacking(), name),
+    ...unless(lackingForGo(), name),
     // The registry, the runtime and the kubelet outlive each test.
     sanitizeOps: false,
     sanitizeResources: false,
@@ -65,16 +66,6 @@ async function makeBench(): Promise<KubeletBench> {
   }
   await bench.client.images.pullImage({ image: { image: bench.image("unused") } });
   return bench;
-}
-
-function lacking(): string | undefined {
-  if (Deno.uid() !== 0) return "needs root";
-  try {
-    new Deno.Command("go", { args: ["version"] }).outputSync();
-    return undefined;
-  } catch {
-    return "needs Go";
-  }
 }
 
 const exec = (script: string) => ({ exec: { command: ["/bin/sh", "-c", script] } });

@@ -7,8 +7,8 @@ import assert from "node:assert/strict";
 
 const TOP = new URL("../../", import.meta.url).pathname;
 
-/** Why tests with the program cannot run here: it needs root for pods, and Go. */
-export function lackingForGoClient(): string | undefined {
+/** Why tests that build a program in Go cannot run here, if they cannot: pods need root. */
+export function lackingForGo(): string | undefined {
   if (Deno.uid() !== 0) return "needs root";
   try {
     new Deno.Command("go", { args: ["version"] }).outputSync();

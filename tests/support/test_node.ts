@@ -5,6 +5,7 @@
  * @module
  */
 import { connectCri, type CriClient } from "./cri_client.ts";
+import { nodeConfiguration } from "./node_configuration.ts";
 import { residueOf } from "./residue.ts";
 
 const TOP = new URL("../../", import.meta.url).pathname;
@@ -131,37 +132,11 @@ export class TestNode implements AsyncDisposable {
     );
     await Deno.writeTextFile(
       this.configPath,
-      `[sauropod]
-root = "${this.root}"
-runroot = "${this.runRoot}"
-log_dir = "${this.logDir}"
-storage_driver = "overlay"
-
-[sauropod.api]
-listen = "${this.socket}"
-
-[sauropod.runtime]
-default_runtime = "runc"
-cgroup_manager = "cgroupfs"
-namespaces_dir = "${directory}/namespaces"
-container_exits_dir = "${directory}/exits"
-container_attach_socket_dir = "${directory}/attach"
-
-[sauropod.runtime.runtimes.runc]
-runtime_path = "${await which("runc")}"
-runtime_root = "${this.runRoot}/runc"
-monitor_path = "${await which("conmon")}"
-monitor_env = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
-
-[sauropod.image]
-signature_policy = "${directory}/policy.json"
-namespaced_auth_dir = "${directory}/auth"
-
-[sauropod.network]
-network_dir = "${directory}/cni"
-plugin_dirs = ["/usr/lib/cni"]
-${extraConfig}
-`,
+      nodeConfiguration(this, [
+        `runtime_path = "${await which("runc")}"`,
+        `monitor_path = "${await which("conmon")}"`,
+        'monitor_env = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]',
+      ]) + `${extraConfig}\n`,
     );
   }
 }

@@ -1,7 +1,7 @@
 /** What is known of files and file systems: modes, owners, times, extended attributes, space. @module */
 import { shown } from "../../errors/mod.ts";
 import { cPath, decodePath } from "../bytes_path.ts";
-import type { AttributeCalls, FileStat, FileSystemStat, FileTime } from "../kernel.ts";
+import type { AttributeCalls } from "../kernel.ts";
 import { type Bytes, type Calls, descriptor } from "./calls.ts";
 import { decodeStatfs, decodeStatx, encodeTimes, STATFS_SIZE, STATX_SIZE } from "./structs.ts";
 
@@ -12,7 +12,7 @@ const XATTR_LIST_MAX = 65536;
 
 export function attributeCalls(calls: Calls): AttributeCalls {
   return {
-    statx(dirFd: number, path: string, flags: number): FileStat {
+    statx(dirFd, path, flags) {
       const name = cPath(path);
       const out = new Uint8Array(STATX_SIZE);
       calls.check(
@@ -23,46 +23,40 @@ export function attributeCalls(calls: Calls): AttributeCalls {
       return decodeStatx(out);
     },
 
-    statfs(path: string): FileSystemStat {
+    statfs(path) {
       const name = cPath(path);
       const out = new Uint8Array(STATFS_SIZE);
       calls.check("statfs", () => shown(path), (c) => c.statfs(name, out));
       return decodeStatfs(out);
     },
 
-    fstatfs(fd: number): FileSystemStat {
+    fstatfs(fd) {
       const out = new Uint8Array(STATFS_SIZE);
       calls.check("fstatfs", () => descriptor(fd), (c) => c.fstatfs(fd, out));
       return decodeStatfs(out);
     },
 
-    fchownat(dirFd: number, path: string, uid: number, gid: number, flags: number): void {
+    fchownat(dirFd, path, uid, gid, flags) {
       const name = cPath(path);
       calls.check("fchownat", () => shown(path), (c) => c.fchownat(dirFd, name, uid, gid, flags));
     },
 
-    fchmod(fd: number, mode: number): void {
+    fchmod(fd, mode) {
       calls.check("fchmod", () => descriptor(fd), (c) => c.fchmod(fd, mode));
     },
 
-    fchmodat(dirFd: number, path: string, mode: number): void {
+    fchmodat(dirFd, path, mode) {
       const name = cPath(path);
       calls.check("fchmodat", () => shown(path), (c) => c.fchmodat(dirFd, name, mode, 0));
     },
 
-    utimensat(
-      dirFd: number,
-      path: string,
-      accessed: FileTime,
-      modified: FileTime,
-      flags: number,
-    ): void {
+    utimensat(dirFd, path, accessed, modified, flags) {
       const name = cPath(path);
       const times = encodeTimes(accessed, modified);
       calls.check("utimensat", () => shown(path), (c) => c.utimensat(dirFd, name, times, flags));
     },
 
-    lsetxattr(path: string, name: string, value: Uint8Array): void {
+    lsetxattr(path, name, value) {
       const [cpath, cname] = [cPath(path), cPath(name)];
       calls.check(
         "lsetxattr",
@@ -71,7 +65,7 @@ export function attributeCalls(calls: Calls): AttributeCalls {
       );
     },
 
-    lgetxattr(path: string, name: string): Uint8Array | undefined {
+    lgetxattr(path, name) {
       const [cpath, cname] = [cPath(path), cPath(name)];
       const out = new Uint8Array(XATTR_SIZE_MAX);
       try {
@@ -88,7 +82,7 @@ export function attributeCalls(calls: Calls): AttributeCalls {
       }
     },
 
-    llistxattr(path: string): string[] {
+    llistxattr(path) {
       const name = cPath(path);
       const out = new Uint8Array(XATTR_LIST_MAX);
       const length = calls.check(

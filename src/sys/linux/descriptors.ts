@@ -1,7 +1,6 @@
 /** What is done with a descriptor, whatever it is of. @module */
-import type { TerminalSize } from "../../model/mod.ts";
 import { LOCK_NB, O_CLOEXEC, O_NONBLOCK } from "../constants.ts";
-import type { DescriptorCalls, Fd } from "../kernel.ts";
+import type { DescriptorCalls } from "../kernel.ts";
 import { type Bytes, type Calls, descriptor } from "./calls.ts";
 
 /** Commands of fcntl(2): F_GETFD and F_SETFD, F_GETFL and F_SETFL. */
@@ -14,7 +13,7 @@ const TIOCSWINSZ = 0x5414n;
 
 export function descriptorCalls(calls: Calls): DescriptorCalls {
   return {
-    read(fd: number, into: Uint8Array): number {
+    read(fd, into) {
       return calls.check(
         "read",
         () => descriptor(fd),
@@ -22,7 +21,7 @@ export function descriptorCalls(calls: Calls): DescriptorCalls {
       );
     },
 
-    pread(fd: number, into: Uint8Array, offset: bigint): number {
+    pread(fd, into, offset) {
       return calls.check(
         "pread",
         () => descriptor(fd),
@@ -30,7 +29,7 @@ export function descriptorCalls(calls: Calls): DescriptorCalls {
       );
     },
 
-    write(fd: number, bytes: Uint8Array): number {
+    write(fd, bytes) {
       return calls.check(
         "write",
         () => descriptor(fd),
@@ -38,33 +37,33 @@ export function descriptorCalls(calls: Calls): DescriptorCalls {
       );
     },
 
-    pipe2(flags: number): { readonly read: Fd; readonly write: Fd } {
+    pipe2(flags) {
       const out = new Int32Array(2);
       calls.check("pipe2", () => "", (c) => c.pipe2(out, flags | O_CLOEXEC));
       const [read, write] = out;
       return { read: calls.own(read!), write: calls.own(write!) };
     },
 
-    own(number: number): Fd {
+    own(number) {
       return calls.own(number);
     },
 
-    setCloexec(fd: number, on: boolean): void {
+    setCloexec(fd, on) {
       setFlag(calls, fd, { ...DESCRIPTOR_FLAGS, bit: FD_CLOEXEC, on });
     },
 
-    setNonblocking(fd: number, on: boolean): void {
+    setNonblocking(fd, on) {
       setFlag(calls, fd, { ...STATUS_FLAGS, bit: O_NONBLOCK, on });
     },
 
-    unreadBytes(fd: number): number {
+    unreadBytes(fd) {
       const out = new Int32Array(1);
       const bytes = new Uint8Array(out.buffer);
       calls.check("ioctl", () => descriptor(fd), (c) => c.ioctl(fd, FIONREAD, bytes));
       return out[0] ?? 0;
     },
 
-    setPipeCapacity(fd: number, bytes: number): number {
+    setPipeCapacity(fd, bytes) {
       return calls.check(
         "fcntl",
         () => descriptor(fd),
@@ -72,12 +71,12 @@ export function descriptorCalls(calls: Calls): DescriptorCalls {
       );
     },
 
-    setTerminalSize(fd: number, { columns, rows }: TerminalSize): void {
+    setTerminalSize(fd, { columns, rows }) {
       const size = new Uint8Array(new Uint16Array([rows, columns, 0, 0]).buffer);
       calls.check("ioctl", () => descriptor(fd), (c) => c.ioctl(fd, TIOCSWINSZ, size));
     },
 
-    flock(fd: number, operation: number): boolean {
+    flock(fd, operation) {
       try {
         calls.check("flock", () => descriptor(fd), (c) => c.flock(fd, operation));
         return true;

@@ -2,7 +2,7 @@
 import { ResourceExhaustedError, shown } from "../../errors/mod.ts";
 import { cPath, decodePath } from "../bytes_path.ts";
 import { O_CLOEXEC } from "../constants.ts";
-import type { Fd, FileCalls, FileStat, OpenHow } from "../kernel.ts";
+import type { FileCalls, FileStat } from "../kernel.ts";
 import { type Calls, descriptor } from "./calls.ts";
 import { SYS_openat2 } from "./libc.ts";
 import { decodeDirents, encodeDevice, encodeOpenHow, TYPE_BITS } from "./structs.ts";
@@ -13,12 +13,12 @@ const READDIR_LIMIT = 4_000_000;
 
 export function fileCalls(calls: Calls): FileCalls {
   return {
-    open(path: string, flags: number, mode = 0): Fd {
+    open(path, flags, mode = 0) {
       const name = cPath(path);
       return calls.fd("open", () => shown(path), (c) => c.open(name, flags | O_CLOEXEC, mode));
     },
 
-    openat(dirFd: number, path: string, flags: number, mode = 0): Fd {
+    openat(dirFd, path, flags, mode = 0) {
       const name = cPath(path);
       return calls.fd(
         "openat",
@@ -27,7 +27,7 @@ export function fileCalls(calls: Calls): FileCalls {
       );
     },
 
-    openat2(dirFd: number, path: string, how: OpenHow): Fd {
+    openat2(dirFd, path, how) {
       const name = cPath(path);
       const bytes = encodeOpenHow({ ...how, flags: how.flags | O_CLOEXEC });
       const { raw } = calls.libc;
@@ -46,23 +46,17 @@ export function fileCalls(calls: Calls): FileCalls {
       }
     },
 
-    mkdirat(dirFd: number, path: string, mode: number): void {
+    mkdirat(dirFd, path, mode) {
       const name = cPath(path);
       calls.check("mkdirat", () => shown(path), (c) => c.mkdirat(dirFd, name, mode));
     },
 
-    unlinkat(dirFd: number, path: string, flags: number): void {
+    unlinkat(dirFd, path, flags) {
       const name = cPath(path);
       calls.check("unlinkat", () => shown(path), (c) => c.unlinkat(dirFd, name, flags));
     },
 
-    renameat2(
-      oldDir: number,
-      oldPath: string,
-      newDir: number,
-      newPath: string,
-      flags: number,
-    ): void {
+    renameat2(oldDir, oldPath, newDir, newPath, flags) {
       const [from, to] = [cPath(oldPath), cPath(newPath)];
       calls.check(
         "renameat2",
@@ -71,12 +65,12 @@ export function fileCalls(calls: Calls): FileCalls {
       );
     },
 
-    symlinkat(target: string, dirFd: number, path: string): void {
+    symlinkat(target, dirFd, path) {
       const [to, name] = [cPath(target), cPath(path)];
       calls.check("symlinkat", () => shown(path), (c) => c.symlinkat(to, dirFd, name));
     },
 
-    linkat(oldDir: number, oldPath: string, newDir: number, newPath: string, flags: number): void {
+    linkat(oldDir, oldPath, newDir, newPath, flags) {
       const [from, to] = [cPath(oldPath), cPath(newPath)];
       calls.check(
         "linkat",
@@ -85,13 +79,7 @@ export function fileCalls(calls: Calls): FileCalls {
       );
     },
 
-    mknodat(
-      dirFd: number,
-      path: string,
-      type: keyof typeof TYPE_BITS,
-      mode: number,
-      device: { readonly major: number; readonly minor: number },
-    ): void {
+    mknodat(dirFd, path, type, mode, device) {
       const name = cPath(path);
       const number = encodeDevice(device.major, device.minor);
       calls.check(
@@ -101,7 +89,7 @@ export function fileCalls(calls: Calls): FileCalls {
       );
     },
 
-    readlinkat(dirFd: number, path: string): string {
+    readlinkat(dirFd, path) {
       const name = cPath(path);
       const out = new Uint8Array(PATH_MAX + 1);
       const length = calls.check(
@@ -112,7 +100,7 @@ export function fileCalls(calls: Calls): FileCalls {
       return decodePath(out.subarray(0, length));
     },
 
-    readdir(fd: number): { name: string; type: FileStat["type"] | "unknown" }[] {
+    readdir(fd) {
       calls.check("lseek", () => descriptor(fd), (c) => c.lseek(fd, 0n, 0));
       const entries: { name: string; type: FileStat["type"] | "unknown" }[] = [];
       const buffer = new Uint8Array(READDIR_BUFFER);
@@ -132,7 +120,7 @@ export function fileCalls(calls: Calls): FileCalls {
       }
     },
 
-    copyFileRange(fromFd: number, toFd: number, length: number): number {
+    copyFileRange(fromFd, toFd, length) {
       return calls.check(
         "copy_file_range",
         () => `${descriptor(fromFd)} to ${descriptor(toFd)}`,
@@ -140,23 +128,23 @@ export function fileCalls(calls: Calls): FileCalls {
       );
     },
 
-    ftruncate(fd: number, length: bigint): void {
+    ftruncate(fd, length) {
       calls.check("ftruncate", () => descriptor(fd), (c) => c.ftruncate(fd, length));
     },
 
-    fallocate(fd: number, mode: number, offset: bigint, length: bigint): void {
+    fallocate(fd, mode, offset, length) {
       calls.check("fallocate", () => descriptor(fd), (c) => c.fallocate(fd, mode, offset, length));
     },
 
-    fsync(fd: number): void {
+    fsync(fd) {
       calls.check("fsync", () => descriptor(fd), (c) => c.fsync(fd));
     },
 
-    syncfs(fd: number): void {
+    syncfs(fd) {
       calls.check("syncfs", () => descriptor(fd), (c) => c.syncfs(fd));
     },
 
-    umask(mask: number): number {
+    umask(mask) {
       return calls.libc.call.umask(mask);
     },
   };

@@ -12,13 +12,7 @@ const IFF_UP = 1;
 
 export function namespaceCalls(calls: Calls): NamespaceCalls {
   return {
-    mount(
-      source: string,
-      target: string,
-      type: string | null,
-      flags: bigint,
-      data: string | null,
-    ): void {
+    mount(source, target, type, flags, data) {
       const [from, to] = [cPath(source), cPath(target)];
       const kind = type === null ? null : cPath(type);
       const options = data === null ? null : cPath(data);
@@ -29,20 +23,20 @@ export function namespaceCalls(calls: Calls): NamespaceCalls {
       );
     },
 
-    umount2(target: string, flags: number): void {
+    umount2(target, flags) {
       const name = cPath(target);
       calls.check("umount2", () => shown(target), (c) => c.umount2(name, flags));
     },
 
-    unshare(flags: number): void {
+    unshare(flags) {
       calls.check("unshare", () => `0x${flags.toString(16)}`, (c) => c.unshare(flags));
     },
 
-    setns(fd: number, type: number): void {
+    setns(fd, type) {
       calls.check("setns", () => descriptor(fd), (c) => c.setns(fd, type));
     },
 
-    sethostname(name: string): void {
+    sethostname(name) {
       const bytes = encodePath(name);
       calls.check(
         "sethostname",
@@ -51,7 +45,7 @@ export function namespaceCalls(calls: Calls): NamespaceCalls {
       );
     },
 
-    setdomainname(name: string): void {
+    setdomainname(name) {
       const bytes = encodePath(name);
       calls.check(
         "setdomainname",
@@ -60,7 +54,7 @@ export function namespaceCalls(calls: Calls): NamespaceCalls {
       );
     },
 
-    bringInterfaceUp(name: string): void {
+    bringInterfaceUp(name) {
       const nameBytes = cPath(name);
       if (nameBytes.length > IFNAMSIZ) {
         throw new InvalidArgumentError(`Interface name ${shown(name)} is longer than 15 bytes`, {

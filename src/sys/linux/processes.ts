@@ -1,11 +1,11 @@
 /** Processes: pidfds, signals, prctl(2). @module */
-import type { Fd, ProcessCalls } from "../kernel.ts";
+import type { ProcessCalls } from "../kernel.ts";
 import { type Calls, descriptor } from "./calls.ts";
 import { SYS_pidfd_open, SYS_pidfd_send_signal } from "./libc.ts";
 
 export function processCalls(calls: Calls): ProcessCalls {
   return {
-    pidfdOpen(pid: number): Fd {
+    pidfdOpen(pid) {
       const { raw } = calls.libc;
       return calls.fd(
         "pidfd_open",
@@ -14,7 +14,7 @@ export function processCalls(calls: Calls): ProcessCalls {
       );
     },
 
-    pidfdSendSignal(pidfd: number, signal: number): void {
+    pidfdSendSignal(pidfd, signal) {
       const { raw } = calls.libc;
       calls.check(
         "pidfd_send_signal",
@@ -23,15 +23,15 @@ export function processCalls(calls: Calls): ProcessCalls {
       );
     },
 
-    kill(pid: number, signal: number): void {
+    kill(pid, signal) {
       calls.check("kill", () => `signal ${signal} to process ${pid}`, (c) => c.kill(pid, signal));
     },
 
-    getpid(): number {
+    getpid() {
       return calls.libc.call.getpid();
     },
 
-    prctl(option: number, arg2: bigint, arg3 = 0n): number {
+    prctl(option, arg2, arg3 = 0n) {
       return calls.check(
         "prctl",
         () => `option ${option}`,

@@ -2,7 +2,7 @@
 import { InvalidArgumentError, shown } from "../../errors/mod.ts";
 import { cPath, encodePath } from "../bytes_path.ts";
 import { AF_UNIX, O_CLOEXEC, O_DIRECTORY, O_PATH } from "../constants.ts";
-import type { Fd, PeerCredentials, SocketCalls } from "../kernel.ts";
+import type { Fd, SocketCalls } from "../kernel.ts";
 import { type Bytes, type Calls, descriptor } from "./calls.ts";
 import { DescriptorMessage, encodeSocketAddress } from "./structs.ts";
 
@@ -15,7 +15,7 @@ const MSG_CMSG_CLOEXEC = 0x40000000;
 
 export function socketCalls(calls: Calls): SocketCalls {
   return {
-    socketpair(domain: number, type: number): { readonly a: Fd; readonly b: Fd } {
+    socketpair(domain, type) {
       const out = new Int32Array(2);
       calls.check(
         "socketpair",
@@ -26,7 +26,7 @@ export function socketCalls(calls: Calls): SocketCalls {
       return { a: calls.own(a!), b: calls.own(b!) };
     },
 
-    socket(domain: number, type: number, protocol: number): Fd {
+    socket(domain, type, protocol) {
       return calls.fd(
         "socket",
         () => `domain ${domain}`,
@@ -34,11 +34,11 @@ export function socketCalls(calls: Calls): SocketCalls {
       );
     },
 
-    connectUnix(fd: number, path: string): void {
+    connectUnix(fd, path) {
       connectUnix(calls, fd, path);
     },
 
-    connectTcp(fd: number, address: string, port: number): void {
+    connectTcp(fd, address, port) {
       const bytes = encodeSocketAddress(address, port);
       try {
         calls.check(
@@ -51,16 +51,16 @@ export function socketCalls(calls: Calls): SocketCalls {
       }
     },
 
-    bindUnix(fd: number, path: string): void {
+    bindUnix(fd, path) {
       const address = unixAddress(path);
       calls.check("bind", () => shown(path), (c) => c.bind(fd, address, address.length));
     },
 
-    listen(fd: number, backlog: number): void {
+    listen(fd, backlog) {
       calls.check("listen", () => descriptor(fd), (c) => c.listen(fd, backlog));
     },
 
-    accept(fd: number): Fd {
+    accept(fd) {
       return calls.fd(
         "accept4",
         () => descriptor(fd),
@@ -68,7 +68,7 @@ export function socketCalls(calls: Calls): SocketCalls {
       );
     },
 
-    receiveDescriptor(fd: number): Fd | undefined {
+    receiveDescriptor(fd) {
       const message = new DescriptorMessage();
       calls.check(
         "recvmsg",
@@ -79,7 +79,7 @@ export function socketCalls(calls: Calls): SocketCalls {
       return received === undefined ? undefined : calls.own(received);
     },
 
-    peerCredentials(fd: number): PeerCredentials {
+    peerCredentials(fd) {
       const out = new Int32Array(3);
       const length = new Uint32Array([12]);
       calls.check(

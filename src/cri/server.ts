@@ -12,6 +12,7 @@ import { Admission, type AdmissionLimits } from "./admission.ts";
 import { createHttpServer, type HttpRoutes } from "./http.ts";
 import { type CallObserver, Instrument, type Readiness } from "./instrument.ts";
 import { LIMITS, RECEIVE_LIMIT_BYTES, SEND_LIMIT_BYTES } from "./limits.ts";
+import { holdLongDeadlines } from "./long_deadlines.ts";
 import type { ImageMethods, RuntimeMethods } from "./methods.ts";
 import { switchProtocol } from "./protocol_switch.ts";
 import { register } from "./registration.ts";
@@ -92,6 +93,7 @@ export class CriServer implements AsyncDisposable {
     const pacing = new StreamPacing();
     const grpc = grpcServer(options, pacing);
     const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
+    holdLongDeadlines(grpc);
     const http = createHttpServer(options.http, options.log);
     const sockets = new Map<Socket, Connection>();
     let connections = 0;

@@ -22,7 +22,7 @@ import type { Admission } from "./admission.ts";
 import { type Decoder, decodeRequest } from "./decode_request.ts";
 import { type Encoder, encodeResponse } from "./encode_response.ts";
 import { grpcStatus } from "./grpc_status.ts";
-import { ALWAYS_SERVED, LONGEST_TIMER_MS } from "./limits.ts";
+import { ALWAYS_SERVED, LONGEST_TIMER_MS, STREAM_PATIENCE_MS } from "./limits.ts";
 import type { CallContext, StreamHandler, UnaryHandler } from "./methods.ts";
 import type { StreamPacing } from "./stream_pacing.ts";
 
@@ -98,6 +98,8 @@ export class Instrument {
     handler: StreamHandler<Request, Response>,
   ): handleServerStreamingCall<Uint8Array, Uint8Array> {
     const { pacing, sendLimitBytes } = this.#options;
+    // Events wait for their reader however long it takes.
+    const patienceMs = method.name === EVENTS ? undefined : STREAM_PATIENCE_MS;
     return async (call) => {
       const failure = await this.#run(method, call, call.request, async (request, context) => {
         const messages = handler(request, context);
@@ -111,7 +113,7 @@ export class Instrument {
           call.write(bytes);
           written += MESSAGE_PREFIX_BYTES + bytes.length;
           // A slow reader must not make this process hold more than one message.
-          await progress.reach(written, context.signal);
+          await progress.reach(written, context.signal, patienceMs);
         }
         call.end();
       });

@@ -42,10 +42,13 @@ export const EXEC_OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024 - 4_096;
 export const SEND_LIMIT_BYTES = 80 * 1024 * 1024;
 
 /**
- * A message of a list that is streamed. A reader that stalls holds one of them, and a connection may
- * have 2,000 such readers; the kubelet takes up to 16 MiB.
+ * A message of a list that is streamed. A reader that stalls holds one of them beside what the list was
+ * when it asked; the kubelet takes up to 16 MiB.
  */
 export const STREAM_MESSAGE = { entries: 3_000, bytes: 256 * 1024 } as const;
+
+/** A reader of such a list that takes nothing for so long is given up: others want its place. */
+export const STREAM_PATIENCE_MS = 120_000;
 
 /**
  * Tags and lengths read while decoding one request. A megabyte of empty list entries is half a

@@ -10,6 +10,7 @@
  */
 import { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
+import { DeadlineExceededError } from "../errors/mod.ts";
 
 const HEADER_BYTES = 9;
 const DATA = 0x0;
@@ -68,21 +69,34 @@ export class StreamProgress {
    * Resolves when so many bytes of the stream, counted from its beginning, have left. One waits at a
    * time.
    *
+   * @param patienceMs after so long it is given up; left out, it is waited for as long as it takes
+   * @throws {DeadlineExceededError} the reader took too long
    * @throws the reason of `signal`
    */
-  async reach(bytes: number, signal: AbortSignal): Promise<void> {
+  async reach(bytes: number, signal: AbortSignal, patienceMs?: number): Promise<void> {
     signal.throwIfAborted();
     if (this.#left >= bytes) return;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#waiting = { bytes, resolve };
     const giveUp = () => reject(signal.reason);
     signal.addEventListener("abort", giveUp, { once: true });
+    const timer = patienceMs === undefined
+      ? undefined
+      : setTimeout(() => reject(stalled(patienceMs)), patienceMs);
     try {
       await promise;
     } finally {
+      clearTimeout(timer);
       signal.removeEventListener("abort", giveUp);
     }
   }
+}
+
+function stalled(patienceMs: number): DeadlineExceededError {
+  return new DeadlineExceededError(
+    `The reader of this stream has not taken a message in ${patienceMs / 1000} s`,
+    { remedy: "read as it comes, or ask for the list in one answer" },
+  );
 }
 
 /** Watches what an HTTP/2 session writes to its socket, from the session's first byte. */

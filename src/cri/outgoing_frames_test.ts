@@ -45,6 +45,7 @@ Deno.test("progress that was made before anybody waits counts, and who waits can
   assert.ok(!reached);
   progress.advance(1);
   await waiting;
+  await assert.rejects(progress.reach(21, controller.signal, 1), /not taken a message in 0.001 s/);
   const never = progress.reach(21, controller.signal);
   controller.abort(new Error("gone"));
   await assert.rejects(never, /gone/);

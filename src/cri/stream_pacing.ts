@@ -12,6 +12,7 @@ import {
   type ServerListener,
 } from "@grpc/grpc-js";
 import type { Socket } from "node:net";
+import { CancelledError } from "../errors/mod.ts";
 import { OutgoingFrames, type StreamProgress } from "./outgoing_frames.ts";
 
 export class StreamPacing {
@@ -25,10 +26,14 @@ export class StreamPacing {
     socket.once("close", () => this.#connections.delete(number));
   }
 
-  /** Of a call that is answered with a stream and has not ended. */
+  /**
+   * Of a call that is answered with a stream.
+   *
+   * @throws {CancelledError} its connection was gone before it came here
+   */
   progressOf(metadata: Metadata): StreamProgress {
     const progress = this.#streams.get(metadata);
-    if (progress === undefined) throw new TypeError("This call's stream is not followed");
+    if (progress === undefined) throw new CancelledError("The client has gone");
     return progress;
   }
 

@@ -5,22 +5,37 @@
  * @module
  */
 import type { ContainerId, SandboxId } from "../model/mod.ts";
-import { type ContainerEventResponse, ContainerEventType } from "../proto/mod.ts";
+import {
+  type ContainerEventResponse,
+  ContainerEventType,
+  type ContainerStatus,
+  type PodSandboxStatus,
+} from "../proto/mod.ts";
 import type { ContainerRecord } from "./container.ts";
 import { containerStatus } from "./container_status.ts";
 import type { SandboxRecord } from "./sandbox.ts";
 import { sandboxStatus } from "./sandbox_status.ts";
 
-/** A committed change, with the pod as it was just then. Records are never changed, so it stays true. */
+/**
+ * A committed change, with the pod as it was just then. It holds statuses, not records: of a container
+ * that is gone, an event may be all that is left in memory, and a record has a whole configuration.
+ */
 export interface PodEvent {
   readonly id: ContainerId | SandboxId;
   readonly type: ContainerEventType;
   /** Later than that of every earlier event. */
   readonly createdAtNs: bigint;
+  readonly pod: PodThen;
+  /** See {@link eventWeight}. */
+  readonly weight: number;
+}
+
+/** A pod as it was when something happened to it, shared by the events of one commit. */
+export interface PodThen {
   /** Undefined if its record cannot be read. */
-  readonly sandbox: SandboxRecord | undefined;
-  /** Of the pod, those that callers may see. */
-  readonly containers: readonly ContainerRecord[];
+  readonly sandbox: PodSandboxStatus | undefined;
+  /** Those that callers may see. */
+  readonly containers: readonly ContainerStatus[];
 }
 
 /** What became of a record; undefined stands for none. */
@@ -84,14 +99,49 @@ export function sandboxEvents(
   }
 }
 
-export function eventMessage(event: PodEvent): ContainerEventResponse {
+export function eventMessage({ id, type, createdAtNs, pod }: PodEvent): ContainerEventResponse {
   return {
-    containerId: event.id,
-    containerEventType: event.type,
-    createdAt: event.createdAtNs,
-    podSandboxStatus: event.sandbox && sandboxStatus(event.sandbox),
-    containersStatuses: event.containers.map(containerStatus),
+    containerId: id,
+    containerEventType: type,
+    createdAt: createdAtNs,
+    podSandboxStatus: pod.sandbox,
+    containersStatuses: [...pod.containers],
   };
+}
+
+/** Makes of records what events tell of a pod; of each record once, however many events have it. */
+export class PodSnapshots {
+  readonly #containers = new WeakMap<ContainerRecord, ContainerStatus>();
+
+  of(sandbox: SandboxRecord | undefined, containers: readonly ContainerRecord[]): PodThen {
+    return {
+      sandbox: sandbox && sandboxStatus(sandbox),
+      containers: containers.map((record) => this.#statusOf(record)),
+    };
+  }
+
+  #statusOf(record: ContainerRecord): ContainerStatus {
+    const status = this.#containers.get(record) ?? containerStatus(record);
+    this.#containers.set(record, status);
+    return status;
+  }
+}
+
+/** What a status takes beside labels, annotations and mounts, and what one mount takes. */
+const STATUS_BYTES = 2_048;
+const MOUNT_BYTES = 512;
+/** A reference to the status of another container, which has events of its own. */
+const REFERENCE_BYTES = 8;
+
+/** About what an event keeps in memory, in bytes. */
+export function eventWeight(
+  { config }: ContainerRecord | SandboxRecord,
+  { containers }: PodThen,
+): number {
+  const texts = [config.labels, config.annotations].flatMap(Object.entries).flat();
+  const mounts = "mounts" in config ? config.mounts.length : 0;
+  return STATUS_BYTES + MOUNT_BYTES * mounts + REFERENCE_BYTES * containers.length +
+    texts.reduce((sum: number, text: string) => sum + text.length, 0);
 }
 
 function wasMade(record: ContainerRecord | SandboxRecord | undefined): boolean {

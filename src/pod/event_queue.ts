@@ -19,9 +19,15 @@ export interface EventQueueLimits {
    * by their number; these have no other bound.
    */
   readonly gone: number;
+  /** About what all that waits may take in memory: annotations can be long. */
+  readonly bytes: number;
 }
 
-export const EVENT_QUEUE_LIMITS: EventQueueLimits = { unmerged: 1_000, gone: 8_192 };
+export const EVENT_QUEUE_LIMITS: EventQueueLimits = {
+  unmerged: 1_000,
+  gone: 8_192,
+  bytes: 128 * 1024 * 1024,
+};
 
 const { CONTAINER_STOPPED_EVENT, CONTAINER_DELETED_EVENT } = ContainerEventType;
 
@@ -62,9 +68,10 @@ export class EventQueue {
   #merge(): void {
     const kept = withoutObsolete(this.#events.slice(this.#head));
     const gone = kept.filter(({ type }) => type === CONTAINER_DELETED_EVENT).length;
-    if (gone > this.#limits.gone) {
+    const bytes = kept.reduce((sum, { weight }) => sum + weight, 0);
+    if (gone > this.#limits.gone || bytes > this.#limits.bytes) {
       throw new ResourceExhaustedError(
-        `This reader has ${kept.length} events to take, of which ${gone} are of containers that are gone, and at most ${this.#limits.gone} of those are kept`,
+        `This reader has ${kept.length} events of about ${bytes} bytes to take, of which ${gone} are of containers that are gone; at most ${this.#limits.gone} of those are kept, and ${this.#limits.bytes} bytes`,
         { remedy: "read faster; list pods and containers, and ask for events again" },
       );
     }

@@ -15,8 +15,8 @@ const LIFE = [
 
 let serial = 0n;
 
-function event(id: ContainerId, type: ContainerEventType): PodEvent {
-  return { id, type, createdAtNs: ++serial, sandbox: undefined, containers: [] };
+function event(id: ContainerId, type: ContainerEventType, weight = 1): PodEvent {
+  return { id, type, createdAtNs: ++serial, pod: { sandbox: undefined, containers: [] }, weight };
 }
 
 function drained(queue: EventQueue): PodEvent[] {
@@ -26,7 +26,7 @@ function drained(queue: EventQueue): PodEvent[] {
 }
 
 Deno.test("a reader that keeps up with the limit is told everything, in order", () => {
-  const queue = new EventQueue({ unmerged: 8, gone: 8 });
+  const queue = new EventQueue({ unmerged: 8, gone: 8, bytes: 1 << 20 });
   const events = [newContainerId(), newContainerId()].flatMap((id) =>
     LIFE.map((type) => event(id, type))
   );
@@ -43,7 +43,7 @@ Deno.test("merging keeps of each container the last event and its end, in their 
 });
 
 Deno.test("a reader that takes nothing is told of every end, and costs what there are containers", () => {
-  const queue = new EventQueue({ unmerged: 10, gone: 1_000 });
+  const queue = new EventQueue({ unmerged: 10, gone: 1_000, bytes: 1 << 20 });
   const ids = Array.from({ length: 200 }, newContainerId);
   const ends: PodEvent[] = [];
   for (const type of LIFE.slice(0, 3)) {
@@ -61,7 +61,7 @@ Deno.test("a reader that takes nothing is told of every end, and costs what ther
 });
 
 Deno.test("ends stay although a reader takes a few now and then", () => {
-  const queue = new EventQueue({ unmerged: 4, gone: 1_000 });
+  const queue = new EventQueue({ unmerged: 4, gone: 1_000, bytes: 1 << 20 });
   const told: PodEvent[] = [];
   const ids = Array.from({ length: 100 }, newContainerId);
   for (const [index, id] of ids.entries()) {
@@ -75,11 +75,20 @@ Deno.test("ends stay although a reader takes a few now and then", () => {
 });
 
 Deno.test("a reader that is too many dead containers behind is told to list", () => {
-  const queue = new EventQueue({ unmerged: 4, gone: 10 });
+  const queue = new EventQueue({ unmerged: 4, gone: 10, bytes: 1 << 20 });
   assert.throws(() => {
     for (let i = 0; i < 100; i++) {
       const id = newContainerId();
       for (const type of LIFE) queue.push(event(id, type));
     }
   }, /at most 10 of those are kept/);
+});
+
+Deno.test("a reader for whom too many bytes wait is told to list", () => {
+  const queue = new EventQueue({ unmerged: 4, gone: 1_000, bytes: 100_000 });
+  assert.throws(() => {
+    for (let i = 0; i < 100; i++) {
+      queue.push(event(newContainerId(), CONTAINER_CREATED_EVENT, 10_000));
+    }
+  }, /about 110000 bytes/);
 });

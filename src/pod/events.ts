@@ -4,14 +4,16 @@
  * @module
  */
 import { CancelledError, type SauropodError, UnavailableError } from "../errors/mod.ts";
-import type { Clock, ContainerId, SandboxId } from "../model/mod.ts";
+import type { Clock, SandboxId } from "../model/mod.ts";
 import type { ContainerEventResponse, ContainerEventType } from "../proto/mod.ts";
 import { type ContainerRecord, isVisible } from "./container.ts";
 import {
   type Change,
   containerEvents,
   eventMessage,
+  eventWeight,
   type PodEvent,
+  PodSnapshots,
   sandboxEvents,
 } from "./event.ts";
 import { EventQueue, type EventQueueLimits } from "./event_queue.ts";
@@ -32,7 +34,8 @@ export interface PodEventsOptions {
 export class PodEvents implements EventService, CommitObserver, Disposable {
   readonly #options: PodEventsOptions;
   readonly #readers = new Set<EventReader>();
-  /** Pods whose end was told when it came, so that their stop is no second one. */
+  readonly #snapshots = new PodSnapshots();
+  /** Pods whose end was told when it came, so that their stop is no second one; unless we restart between. */
   readonly #failed = new Set<SandboxId>();
   #ended = false;
 
@@ -49,7 +52,7 @@ export class PodEvents implements EventService, CommitObserver, Disposable {
     const record = change.after ?? change.before;
     if (record === undefined || this.#readers.size === 0) return;
     const sandbox = this.#options.registry.sandbox(record.sandboxId);
-    this.#tell(record.id, sandbox, record.sandboxId, containerEvents(change));
+    this.#tell(record, sandbox, record.sandboxId, containerEvents(change));
   }
 
   sandboxCommitted(change: Change<SandboxRecord>): void {
@@ -60,7 +63,7 @@ export class PodEvents implements EventService, CommitObserver, Disposable {
     const told = kind === "stopped" && this.#failed.has(id);
     if (kind === "failed") this.#failed.add(id);
     else if (kind === undefined) this.#failed.delete(id);
-    if (this.#readers.size > 0 && !told) this.#tell(id, record, id, sandboxEvents(change));
+    if (this.#readers.size > 0 && !told) this.#tell(record, record, id, sandboxEvents(change));
   }
 
   /** Events from now on. It reads no more when `signal` fires. */
@@ -82,26 +85,28 @@ export class PodEvents implements EventService, CommitObserver, Disposable {
   }
 
   #tell(
-    id: ContainerId | SandboxId,
+    record: ContainerRecord | SandboxRecord,
     sandbox: SandboxRecord | undefined,
     sandboxId: SandboxId,
     types: readonly ContainerEventType[],
   ): void {
     const { registry, clock } = this.#options;
     if (types.length === 0) return;
-    const containers = registry.containersOf(sandboxId).filter(isVisible);
+    const pod = this.#snapshots.of(sandbox, registry.containersOf(sandboxId).filter(isVisible));
+    const weight = eventWeight(record, pod);
     for (const type of types) {
-      const event = { id, type, createdAtNs: clock.nowNs(), sandbox, containers };
+      const event = { id: record.id, type, createdAtNs: clock.nowNs(), pod, weight };
       for (const reader of this.#readers) reader.push(event);
     }
   }
 }
 
-/** One reader. Messages are made when they are asked for: what waits is records that exist anyway. */
+/** One reader. A message is made when it is asked for. One asks at a time. */
 class EventReader implements AsyncIterableIterator<ContainerEventResponse> {
   readonly #queue: EventQueue;
   readonly #onEnd: () => void;
-  #waiting: PromiseWithResolvers<IteratorResult<ContainerEventResponse, undefined>> | undefined;
+  /** Wakes the one who asks. */
+  #waiting: PromiseWithResolvers<void> | undefined;
   #end: { readonly error: SauropodError | undefined } | undefined;
 
   constructor(limits: EventQueueLimits | undefined, onEnd: () => void) {
@@ -113,28 +118,26 @@ class EventReader implements AsyncIterableIterator<ContainerEventResponse> {
     return this;
   }
 
+  /** Never throws: a commit is under way. */
   push(event: PodEvent): void {
-    if (this.#waiting !== undefined) {
-      const { resolve } = this.#waiting;
-      this.#waiting = undefined;
-      resolve({ done: false, value: eventMessage(event) });
-      return;
-    }
     try {
       this.#queue.push(event);
+      this.#waiting?.resolve();
     } catch (error) {
       this.end(error as SauropodError);
     }
   }
 
-  next(): Promise<IteratorResult<ContainerEventResponse, undefined>> {
-    if (this.#end !== undefined) return this.#afterEnd(this.#end.error);
-    const event = this.#queue.take();
-    if (event !== undefined) {
-      return Promise.resolve({ done: false, value: eventMessage(event) });
+  async next(): Promise<IteratorResult<ContainerEventResponse, undefined>> {
+    for (;;) {
+      if (this.#end?.error !== undefined) throw this.#end.error;
+      if (this.#end !== undefined) return { done: true, value: undefined };
+      const event = this.#queue.take();
+      if (event !== undefined) return { done: false, value: eventMessage(event) };
+      this.#waiting = Promise.withResolvers();
+      await this.#waiting.promise;
+      this.#waiting = undefined;
     }
-    this.#waiting = Promise.withResolvers();
-    return this.#waiting.promise;
   }
 
   return(): Promise<IteratorResult<ContainerEventResponse, undefined>> {
@@ -147,19 +150,7 @@ class EventReader implements AsyncIterableIterator<ContainerEventResponse> {
     if (this.#end !== undefined) return;
     this.#end = { error };
     this.#onEnd();
-    const waiting = this.#waiting;
-    this.#waiting = undefined;
-    if (waiting === undefined) return;
-    if (error === undefined) waiting.resolve({ done: true, value: undefined });
-    else waiting.reject(error);
-  }
-
-  #afterEnd(
-    error: SauropodError | undefined,
-  ): Promise<IteratorResult<ContainerEventResponse, undefined>> {
-    return error === undefined
-      ? Promise.resolve({ done: true, value: undefined })
-      : Promise.reject(error);
+    this.#waiting?.resolve();
   }
 }
 

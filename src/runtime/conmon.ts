@@ -4,7 +4,7 @@
  * @module
  */
 import { isScope, monitorScope, unitOf } from "../model/mod.ts";
-import { adoptStream, SIGKILL } from "../sys/mod.ts";
+import { adoptReader, SIGKILL } from "../sys/mod.ts";
 import {
   DeadlineExceededError,
   FailedPreconditionError,
@@ -89,7 +89,7 @@ export async function createWithMonitor(
   if (isScope(create.place.cgroupPath)) await placeMonitor(create.place, monitor, context);
   sendStart(kernel, start.write);
 
-  const report = adoptStream(sync.read);
+  const report = adoptReader(sync.read);
   try {
     using limit = deadline(
       handler.createTimeoutMs,

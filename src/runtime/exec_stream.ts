@@ -17,6 +17,7 @@ import {
   type TerminalSize,
 } from "../model/mod.ts";
 import {
+  adoptReader,
   adoptStream,
   AT_EMPTY_PATH,
   ConsoleSocket,
@@ -277,7 +278,7 @@ class PipeStdio implements CommandStdio {
     const [input, ...ends] = this.#ends;
     const outputs = [stdout, stderr].flatMap((sink, index) => {
       const end = ends[index];
-      return end === undefined ? [] : [new Output(quiet(adoptStream(end)), sink, this.#kernel)];
+      return end === undefined ? [] : [new Output(quiet(adoptReader(end)), sink, this.#kernel)];
     });
     const stdin = input === undefined ? undefined : this.#writers.open(input);
     return {

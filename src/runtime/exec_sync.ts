@@ -9,7 +9,7 @@
  * @module
  */
 import { DeadlineExceededError, InternalError } from "../errors/mod.ts";
-import { adoptStream } from "../sys/mod.ts";
+import { adoptReader } from "../sys/mod.ts";
 import type { Cgroups } from "../sys/cgroup.ts";
 import type { SpawnedProcess } from "../sys/process_runner.ts";
 import { execArguments, monitorEnvironment } from "./conmon_arguments.ts";
@@ -78,7 +78,7 @@ export async function execSync(request: ExecRequest, context: ExecContext): Prom
 
 interface RunningExec extends Disposable {
   readonly monitor: SpawnedProcess;
-  readonly report: ReturnType<typeof adoptStream>;
+  readonly report: ReturnType<typeof adoptReader>;
   readonly output: ExecOutput;
   /** Resolves at the end of the output; rejects if it is not in the log's format. */
   readonly drained: Promise<void>;
@@ -115,8 +115,8 @@ function startExec(
     detached: true,
   });
   sendStart(kernel, start.write);
-  const report = adoptStream(sync.read);
-  const stream = adoptStream(log.read);
+  const report = adoptReader(sync.read);
+  const stream = adoptReader(log.read);
   const output = new ExecOutput(request.outputLimitBytes);
   const { promise: drained, resolve, reject } = Promise.withResolvers<void>();
   stream.on("data", (chunk: Uint8Array) => {

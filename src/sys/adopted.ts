@@ -24,11 +24,19 @@ export function adoptStream(fd: Fd): Socket {
 }
 
 /**
+ * As {@link adoptStream}, for the reading end of a pipe. Deno's sockets end their writing side when the
+ * reading side has ended, and one that is destroyed before that is done is never forgotten.
+ */
+export function adoptReader(fd: Fd): Socket {
+  return adopt(fd, "pipe_wrap", (binding) => new binding.Pipe(0), { writable: false });
+}
+
+/**
  * As {@link adoptStream}, for a TCP socket that is connected or being connected. The peer's end leaves
  * our own half open.
  */
 export function adoptTcp(fd: Fd): Socket {
-  return adopt(fd, "tcp_wrap", (binding) => new binding.TCP(0));
+  return adopt(fd, "tcp_wrap", (binding) => new binding.TCP(0), { allowHalfOpen: true });
 }
 
 /** The descriptor number of a socket on the event loop, or undefined if it is closed. */
@@ -42,6 +50,7 @@ function adopt(
   name: "pipe_wrap" | "tcp_wrap",
   // deno-lint-ignore no-explicit-any -- internal classes without published types
   construct: (binding: any) => StreamHandle,
+  sides: { readonly allowHalfOpen?: boolean; readonly writable?: boolean } = {},
 ): Socket {
   const { binding } = process as unknown as { binding: (name: string) => unknown };
   const handle = construct(binding.call(process, name));
@@ -53,6 +62,6 @@ function adopt(
     });
   }
   fd.release();
-  const options = { handle, allowHalfOpen: name === "tcp_wrap" };
+  const options = { handle, allowHalfOpen: false, ...sides };
   return new Socket(options as unknown as ConstructorParameters<typeof Socket>[0]);
 }

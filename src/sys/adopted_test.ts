@@ -27,6 +27,20 @@ Deno.test("an adopted pipe is read, ends, and owns its descriptor", async () => 
   assert.equal(descriptorOf(socket), undefined);
 });
 
+Deno.test("a reader that is destroyed right after its end is forgotten", async () => {
+  const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "-A",
+      "--no-check",
+      "--v8-flags=--expose-gc",
+      `${import.meta.dirname}/testdata/forgotten_readers.ts`,
+    ],
+  }).output();
+  const text = new TextDecoder();
+  assert.equal(text.decode(stdout), "forgotten\n", text.decode(stderr));
+});
+
 Deno.test("an adopted SEQPACKET socket keeps packet boundaries both ways", async () => {
   const { a, b } = kernel.socketpair(AF_UNIX, SOCK_SEQPACKET);
   using peer = b;

@@ -82,7 +82,7 @@ export type {
   ProcessWatcher,
 } from "./watching.ts";
 export { InotifyWatcher } from "./file_watcher.ts";
-export { adoptStream, adoptTcp, descriptorOf } from "./adopted.ts";
+export { adoptReader, adoptStream, adoptTcp, descriptorOf } from "./adopted.ts";
 export { type TcpAddress, TcpConnections, type TcpConnector } from "./tcp_connections.ts";
 export { type PipeWriter, PipeWriters } from "./pipe_writers.ts";
 export { peerOf } from "./peer.ts";

@@ -8,7 +8,7 @@
  * @module
  */
 import { InternalError } from "../errors/mod.ts";
-import { adoptStream } from "./adopted.ts";
+import { adoptReader } from "./adopted.ts";
 import type { ProgramStarter, StartedProgram, StartRequest } from "./child_process.ts";
 import { errnoName } from "./errno.ts";
 import { type EventPoll, openEventPoll } from "./_event_poll.ts";
@@ -115,8 +115,8 @@ export class PosixSpawner implements ProgramStarter, OrphanKeeper, Disposable {
       pid,
       ended: this.#watch(pid),
       ...(input === undefined ? {} : { stdin: this.#writers.open(input) }),
-      ...(output === undefined ? {} : { stdout: adoptStream(output) }),
-      ...(errors === undefined ? {} : { stderr: adoptStream(errors) }),
+      ...(output === undefined ? {} : { stdout: adoptReader(output) }),
+      ...(errors === undefined ? {} : { stderr: adoptReader(errors) }),
     };
     ours.move(); // they belong to what is returned
     return started;

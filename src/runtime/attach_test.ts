@@ -49,3 +49,56 @@ Deno.test("a client that takes nothing of what a container writes byte by byte i
     await Deno.remove(bundle, { recursive: true });
   }
 });
+
+Deno.test("input reaches the monitor of a container that has standard input or a terminal, and of no other", async () => {
+  for (
+    const [request, reaches] of [
+      [{ terminal: false, stdin: false }, false],
+      [{ terminal: false, stdin: true }, true],
+      [{ terminal: true, stdin: false }, true],
+    ] as const
+  ) {
+    const kernel = createLinuxKernel();
+    const bundle = await Deno.makeTempDir();
+    try {
+      using listener = kernel.socket(AF_UNIX, SOCK_SEQPACKET, 0);
+      kernel.bindUnix(listener.number, monitorFiles(bundle).attach);
+      kernel.listen(listener.number, 1);
+      using attachments = new Attachments(kernel);
+      const client = new AbortController();
+      const taken = Promise.withResolvers<void>();
+      const attached = attachments.attach({
+        place: { id: newContainerId(), bundle, logPath: "", handler: "runc", cgroupPath: "/x" },
+        ...request,
+        stdinOnce: false,
+        streams: {
+          // Asked for more, whoever reads has done with what came before.
+          stdin: (async function* () {
+            yield new TextEncoder().encode("hello");
+            taken.resolve();
+          })(),
+          stdout: undefined,
+          stderr: undefined,
+          resizes: undefined,
+          signal: client.signal,
+        },
+      });
+      using monitor = kernel.accept(listener.number);
+      kernel.setNonblocking(monitor.number, true);
+      await taken.promise;
+      const packet = new Uint8Array(64);
+      if (reaches) {
+        assert.equal(kernel.read(monitor.number, packet), 5);
+      } else {
+        assert.throws(
+          () => kernel.read(monitor.number, packet),
+          (error) => isErrno(error, "EAGAIN"),
+        );
+      }
+      client.abort();
+      await attached;
+    } finally {
+      await Deno.remove(bundle, { recursive: true });
+    }
+  }
+});

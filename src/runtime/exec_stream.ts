@@ -9,17 +9,10 @@
  */
 import type { Socket } from "node:net";
 import { DeadlineExceededError, InternalError, isErrno } from "../errors/mod.ts";
-import {
-  type ByteSink,
-  type ClientStreams,
-  isScope,
-  type JsonObject,
-  type TerminalSize,
-} from "../model/mod.ts";
+import { type ByteSink, type ClientStreams, isScope, type TerminalSize } from "../model/mod.ts";
 import {
   adoptReader,
   adoptStream,
-  AT_EMPTY_PATH,
   ConsoleSocket,
   descriptorOf,
   type Fd,
@@ -81,7 +74,7 @@ export async function execStream(
     });
     using stdio = terminal
       ? new TerminalStdio(kernel, `${options.execDir}/${name}.sock`)
-      : new PipeStdio({ kernel, writers: context.writers }, streams, process);
+      : new PipeStdio({ kernel, writers: context.writers }, streams);
     using orphan = orphans.expectOrphan();
     starter = startRuntime({ request, context, files, subCgroup, stdio });
     const pid = await startedPid(starter, files, request);
@@ -244,7 +237,6 @@ class PipeStdio implements CommandStdio {
   constructor(
     { kernel, writers }: { readonly kernel: Kernel; readonly writers: PipeWriters },
     streams: ClientStreams,
-    process: JsonObject,
   ) {
     this.#kernel = kernel;
     this.#writers = writers;
@@ -259,8 +251,8 @@ class PipeStdio implements CommandStdio {
         const [theirs, ours] = position === 0 ? [read, write] : [write, read];
         this.#theirs.use(theirs);
         ends.push(this.#ours.use(ours));
+        // The runtime makes them the user's, so that `>/dev/stderr` of a shell can open its own anew.
         if (position > 0) enlarge(kernel, ours);
-        giveTo(kernel, theirs, process);
         return theirs.number;
       });
     } catch (error) {
@@ -347,14 +339,6 @@ function enlarge(kernel: Kernel, pipe: Fd): void {
   } catch (error) {
     if (!isErrno(error, "EPERM", "EBUSY")) throw error;
   }
-}
-
-/** Lets the command open its streams anew by /proc/self/fd, as a shell's `>/dev/stderr` does. */
-function giveTo(kernel: Kernel, end: Fd, process: JsonObject): void {
-  const user = process["user"];
-  const { uid, gid } = (typeof user === "object" && user !== null ? user : {}) as JsonObject;
-  if (typeof uid !== "number" || typeof gid !== "number" || uid === 0) return;
-  kernel.fchownat(end.number, "", uid, gid, AT_EMPTY_PATH);
 }
 
 /** One of a command's outputs on its way to the client. */

@@ -230,6 +230,35 @@ Deno.test(
 );
 
 Deno.test(
+  "exec does not wait for a background child that never leaves the output empty",
+  options,
+  async () => {
+    await using target = await ExecTarget.open();
+    const client = new TestClient({ keep: false });
+    // Slower than the child, so that there is more to read whenever somebody looks.
+    const stdout = {
+      write: async (bytes: Uint8Array) => {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        await client.stdout.write(bytes);
+      },
+      end: () => client.stdout.end(),
+    };
+    const streams = { ...client.streams(), stdout };
+    const { promise: hung, resolve } = Promise.withResolvers<"hung">();
+    const guard = setTimeout(resolve, 60_000, "hung");
+    try {
+      assert.equal(
+        await Promise.race([exec(target, "yes & exit 5", client, { streams }), hung]),
+        5,
+      );
+    } finally {
+      clearTimeout(guard);
+    }
+    assert.ok(client.stdout.ended);
+  },
+);
+
+Deno.test(
   "execs end with their container, and with the next life of the server",
   options,
   async () => {

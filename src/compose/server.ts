@@ -27,7 +27,6 @@ import {
   type FileWatcher,
   lockDirectory,
   PrivateSystemd,
-  sealDescriptors,
 } from "../sys/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { POD_DEADLINES, type PodRegistry, type RecoveryReport } from "../pod/mod.ts";
@@ -220,10 +219,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
         }),
         "/v1/pending": () => pendingAnswer(record),
       },
+      kernel: machine.kernel,
       log,
       clock,
       receiveLimitBytes: configuration.api.grpc_max_recv_msg_size,
-      sealDescriptors: () => sealDescriptors(machine.kernel),
       sendLimitBytes: configuration.api.grpc_max_send_msg_size,
     }),
   );

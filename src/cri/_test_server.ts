@@ -17,6 +17,7 @@ import {
   type PodSandboxConfig,
   RuntimeServiceDefinition,
 } from "../proto/mod.ts";
+import { createLinuxKernel } from "../sys/mod.ts";
 import { silentLogger } from "../telemetry/mod.ts";
 import { imageMethods } from "./image_service.ts";
 import type { NodeFacts } from "./node_status.ts";
@@ -116,6 +117,7 @@ export function serverOptions(parts: TestServerParts = {}): Omit<CriServerOption
       clock: new SystemClock(),
     }),
     http: { "/info": () => ({ body: '{"storage_driver":"overlay"}' }) },
+    kernel: createLinuxKernel(),
     log: silentLogger,
     clock: new SystemClock(),
   };

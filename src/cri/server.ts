@@ -4,9 +4,10 @@
  * @module
  */
 import { Server as GrpcServer, ServerCredentials } from "@grpc/grpc-js";
-import { createServer, type Server as NetServer, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { Clock } from "../model/mod.ts";
 import { ImageServiceDefinition, RuntimeServiceDefinition } from "../proto/mod.ts";
+import { adoptStream, type Kernel, Listener } from "../sys/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { Admission, type AdmissionLimits } from "./admission.ts";
 import { createHttpServer, type HttpRoutes } from "./http.ts";
@@ -25,16 +26,12 @@ export interface CriServerOptions {
   readonly runtime: RuntimeMethods;
   readonly image: ImageMethods;
   readonly http: HttpRoutes;
+  readonly kernel: Kernel;
   readonly log: Logger;
   readonly clock: Clock;
   /** Asked before each call; all are served if it is left out. */
   readonly readiness?: Readiness;
   readonly observer?: CallObserver;
-  /**
-   * Makes the descriptors of this process close-on-exec: Deno's listening socket is not, and a
-   * monitor that inherits it would answer for a server that has died.
-   */
-  readonly sealDescriptors?: () => void;
   /** Largest request; 16 MiB, or less if configured so. */
   readonly receiveLimitBytes?: number;
   /** Largest answer; 80 MiB unless configured otherwise. */
@@ -52,16 +49,17 @@ const DEFAULT_GRACE_MS = 4_000;
 /** For what has been written to reach a client that reads. */
 const FLUSH_MS = 1_000;
 
-/** What a connection turned out to be. */
 interface Connection {
+  /** What it turned out to be. */
   protocol: "unknown" | "grpc" | "http";
+  readonly closed: Promise<void>;
 }
 
 /** A server that is listening. Disposing stops it without grace. */
 export class CriServer implements AsyncDisposable {
   readonly path: string;
   readonly #grpc: GrpcServer;
-  readonly #net: NetServer;
+  readonly #listener: Listener;
   readonly #listening: ListeningPath;
   readonly #sockets: ReadonlyMap<Socket, Connection>;
   readonly #log: Logger;
@@ -69,14 +67,14 @@ export class CriServer implements AsyncDisposable {
 
   private constructor(parts: {
     grpc: GrpcServer;
-    net: NetServer;
+    listener: Listener;
     listening: ListeningPath;
     sockets: ReadonlyMap<Socket, Connection>;
     log: Logger;
   }) {
     this.path = parts.listening.path;
     this.#grpc = parts.grpc;
-    this.#net = parts.net;
+    this.#listener = parts.listener;
     this.#listening = parts.listening;
     this.#sockets = parts.sockets;
     this.#log = parts.log;
@@ -97,8 +95,9 @@ export class CriServer implements AsyncDisposable {
     const http = createHttpServer(options.http, options.log);
     const sockets = new Map<Socket, Connection>();
     let connections = 0;
-    const net = createServer((socket) => {
-      const known: Connection = { protocol: "unknown" };
+    const serve = (socket: Socket) => {
+      const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+      const known: Connection = { protocol: "unknown", closed };
       sockets.set(socket, known);
       // A unix socket has no port. Connections are told apart by a number in its place.
       const number = ++connections;
@@ -115,10 +114,17 @@ export class CriServer implements AsyncDisposable {
           http.emit("connection", connection);
         },
       });
+    };
+    const { kernel, log } = options;
+    const listening = await listenAt(kernel, socketPath(options.listen));
+    const listener = new Listener({
+      kernel,
+      socket: listening.socket,
+      onConnection: (connection) => serve(adoptStream(connection)),
+      onTrouble: (error) => log.warn("Clients of the socket have to wait", { error }),
     });
-    const listening = await listenAt(net, socketPath(options.listen), options.sealDescriptors);
-    options.log.info("Serving the Container Runtime Interface", { path: listening.path });
-    return new CriServer({ grpc, net, listening, sockets, log: options.log });
+    log.info("Serving the Container Runtime Interface", { path: listening.path });
+    return new CriServer({ grpc, listener, listening, sockets, log });
   }
 
   /**
@@ -135,17 +141,22 @@ export class CriServer implements AsyncDisposable {
   }
 
   async #stop(graceMs: number): Promise<void> {
-    const closed = new Promise<void>((resolve) => this.#net.close(() => resolve()));
+    this.#listener[Symbol.dispose]();
     await this.#listening[Symbol.asyncDispose]();
     if (await within(graceMs, this.#drained())) {
       for (const socket of this.#sockets.keys()) socket.destroySoon();
-      if (await within(FLUSH_MS, closed)) return;
+      if (await within(FLUSH_MS, this.#closed())) return;
     } else {
       this.#log.warn("Cutting calls that did not finish", { graceMs });
       this.#grpc.forceShutdown();
     }
+    const closed = this.#closed();
     for (const socket of this.#sockets.keys()) socket.destroy();
     await closed;
+  }
+
+  async #closed(): Promise<void> {
+    await Promise.all([...this.#sockets.values()].map(({ closed }) => closed));
   }
 
   /** Sends GOAWAY to every client and waits for its calls, and until their answers are on their way. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { connect, type Server, type Socket } from "node:net";
+import { connect, type Socket } from "node:net";
 import { dirname } from "node:path";
 import {
   errorMessage,
@@ -12,6 +12,7 @@ import {
   shown,
   UnavailableError,
 } from "../errors/mod.ts";
+import { AF_UNIX, type Fd, type Kernel, SOCK_NONBLOCK, SOCK_STREAM } from "../sys/mod.ts";
 
 /** `sun_path` of unix(7) without its final NUL. */
 const SOCKET_PATH_LIMIT_BYTES = 107;
@@ -20,26 +21,26 @@ const SOCKET_MODE = 0o660;
 /** A server that accepts answers within microseconds; one that is stopped still fills its backlog. */
 const ANSWER_TIMEOUT_MS = 2_000;
 
-/** A path that `server` listens on. Disposing removes it if it is still this one's. */
+/** Clients that may wait for their turn; the kernel takes `net.core.somaxconn` at most. */
+const BACKLOG = 1_024;
+
+/** A path that is listened on. Disposing removes it if it is still this one's; the socket stays open. */
 export interface ListeningPath extends AsyncDisposable {
   readonly path: string;
+  /** Non-blocking; the caller's. */
+  readonly socket: Fd;
 }
 
 /**
- * Makes `server` listen at `path`: missing directories with mode 0700, the socket with 0660. Nobody
- * can connect before the mode is right, and there is no moment without a socket at the path.
+ * Listens at `path`: missing directories with mode 0700, the socket with 0660. Nobody can connect
+ * before the mode is right, and there is no moment without a socket at the path.
  *
- * @param onBound called as soon as the socket's descriptor exists, before anything else can run
  * @throws {InvalidArgumentError} the path is relative or too long for a socket
  * @throws {FailedPreconditionError} another server answers there, or something else than a socket
  *   stands there
  * @throws {UnavailableError} the directory or the socket could not be made
  */
-export async function listenAt(
-  server: Server,
-  path: string,
-  onBound: () => void = () => {},
-): Promise<ListeningPath> {
+export async function listenAt(kernel: Kernel, path: string): Promise<ListeningPath> {
   checkPath(path);
   const directory = dirname(path);
   try {
@@ -48,7 +49,7 @@ export async function listenAt(
     using lock = await Deno.open(directory);
     await lock.lock(true);
     await refuseLiving(path);
-    return await bind(server, path, { directory, onBound });
+    return await bind(kernel, path, directory);
   } catch (error) {
     if (error instanceof FailedPreconditionError) throw error;
     throw new UnavailableError(`Could not listen at ${path}: ${errorMessage(error)}`, {
@@ -89,32 +90,21 @@ function checkPath(path: string): void {
 }
 
 /** Bound in a directory that only we can enter, and moved to its place when its mode is right. */
-async function bind(
-  server: Server,
-  path: string,
-  { directory, onBound }: { readonly directory: string; readonly onBound: () => void },
-): Promise<ListeningPath> {
+async function bind(kernel: Kernel, path: string, directory: string): Promise<ListeningPath> {
   // Short, so that a path that fits a socket's address fits it here too.
   const nursery = `${directory}/.${crypto.randomUUID().slice(0, 5)}`;
   await Deno.mkdir(nursery, { mode: DIRECTORY_MODE });
+  using undo = new DisposableStack();
   try {
     const newborn = `${nursery}/s`;
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(newborn, () => {
-        server.off("error", reject);
-        resolve();
-      });
-      onBound();
-    });
-    onBound();
+    const socket = undo.use(kernel.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0));
+    kernel.bindUnix(socket.number, newborn);
     await Deno.chmod(newborn, SOCKET_MODE);
     const { ino } = await Deno.lstat(newborn);
+    kernel.listen(socket.number, BACKLOG);
     await Deno.rename(newborn, path);
-    return { path, [Symbol.asyncDispose]: () => removeOurs(path, ino) };
-  } catch (error) {
-    server.close();
-    throw error;
+    undo.move();
+    return { path, socket, [Symbol.asyncDispose]: () => removeOurs(path, ino) };
   } finally {
     await Deno.remove(nursery, { recursive: true });
   }

@@ -85,6 +85,7 @@ export { InotifyWatcher } from "./file_watcher.ts";
 export { adoptReader, adoptStream, adoptTcp, descriptorOf } from "./adopted.ts";
 export { type TcpAddress, TcpConnections, type TcpConnector } from "./tcp_connections.ts";
 export { type PipeWriter, PipeWriters } from "./pipe_writers.ts";
+export { Listener, type ListenerOptions } from "./listener.ts";
 export { peerOf } from "./peer.ts";
 
 // Files

@@ -41,6 +41,11 @@ export class Admission {
     return this.#total;
   }
 
+  /** Connections that have calls under way. */
+  get connections(): number {
+    return this.#byConnection.size;
+  }
+
   /** @throws {ResourceExhaustedError} as many calls as may be are under way */
   enter(connection: number): Permit {
     const ofConnection = this.#byConnection.get(connection) ?? 0;

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { connect } from "node:net";
-import { status } from "@grpc/grpc-js";
+import { Buffer } from "node:buffer";
+import { Client, credentials, status } from "@grpc/grpc-js";
 import { UnavailableError } from "../errors/mod.ts";
-import { RuntimeServiceDefinition } from "../proto/mod.ts";
+import { PullImageRequest, RuntimeServiceDefinition } from "../proto/mod.ts";
 import { createLogger } from "../telemetry/mod.ts";
 import { serverOptions, startTestServer, TestClient } from "./_test_server.ts";
 import { type Limit, RECEIVE_LIMIT_BYTES } from "./limits.ts";
@@ -350,6 +351,56 @@ Deno.test("Clients that go away in the middle of anything do no harm", async () 
   await Promise.all(calls);
   using client = new TestClient(started.path);
   await client.call("version", {});
+});
+
+Deno.test("A client that cancels fires the handler's signal, long before its deadline", async () => {
+  const entered = Promise.withResolvers<void>();
+  const fired = Promise.withResolvers<unknown>();
+  await using started = await startTestServer({
+    images: {
+      pull: ({ signal }) => {
+        entered.resolve();
+        return new Promise((_, reject) => {
+          signal?.addEventListener("abort", () => {
+            fired.resolve(signal.reason);
+            reject(signal.reason);
+          });
+        });
+      },
+    },
+  });
+  const client = new Client(`unix://${started.path}`, credentials.createInsecure());
+  try {
+    const request = PullImageRequest.encode(
+      PullImageRequest.fromPartial({ image: { image: "busybox" } }),
+    ).finish();
+    const same = (bytes: Uint8Array) => Buffer.from(bytes);
+    const path = "/runtime.v1.ImageService/PullImage";
+    const call = client.makeUnaryRequest(path, same, same, request, () => {});
+    await entered.promise;
+    call.cancel();
+    assert.match(String(await fired.promise), /client has gone/);
+  } finally {
+    client.close();
+  }
+});
+
+Deno.test("A client whose first bytes come one by one is served its protocol", async () => {
+  await using started = await startTestServer();
+  const socket = connect(started.path);
+  const answer = new Promise<string>((resolve, reject) => {
+    socket.once("data", (bytes) => resolve(bytes.toString("latin1")));
+    socket.once("error", reject);
+    socket.once("close", () => resolve("closed"));
+  });
+  // The preface and an empty SETTINGS frame.
+  for (const part of ["P", "R", "I * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"]) {
+    await new Promise((resolve) => socket.write(part, "latin1", resolve));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  // A frame of type SETTINGS.
+  assert.equal((await answer)[3], "\x04");
+  socket.destroy();
 });
 
 Deno.test("The same socket serves HTTP/1.1", async () => {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { hasWord, listHeader, parseHead, RefusedRequest } from "./http_head.ts";
+import type { Connection } from "./connection.ts";
+import { hasWord, listHeader, parseHead, readHead, RefusedRequest } from "./http_head.ts";
 
 const parse = (...lines: readonly string[]) =>
   parseHead(new TextEncoder().encode(lines.join("\r\n")));
@@ -50,5 +51,20 @@ Deno.test("parseHead refuses what two readers could understand in two ways", () 
       (error) => error instanceof RefusedRequest && error.refusal.status === status,
       lines.join("|"),
     );
+  }
+});
+
+Deno.test("readHead finds the end of a head wherever it is cut, and gives back what is behind it", async () => {
+  const whole = new TextEncoder().encode("GET /a HTTP/1.1\r\nHost: h\r\n\r\nrest");
+  for (let cut = 1; cut < whole.length; cut++) {
+    const chunks: Uint8Array[] = [whole.slice(0, cut), whole.slice(cut)];
+    const connection = {
+      read: () => Promise.resolve(chunks.shift()),
+      unread: (bytes: Uint8Array) => void (bytes.length > 0 && chunks.unshift(bytes)),
+    };
+    const head = await readHead(connection as unknown as Connection);
+    assert.equal(head?.path, "/a", `cut at ${cut}`);
+    const rest = chunks.map((chunk) => new TextDecoder().decode(chunk)).join("");
+    assert.equal(rest, "rest", `cut at ${cut}`);
   }
 });

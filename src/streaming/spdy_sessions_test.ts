@@ -199,3 +199,14 @@ Deno.test("clients that number no requests are served pair by pair", async () =>
     await client.hears(frameOf(3, "hello"));
   });
 });
+
+Deno.test("a second stream of the same kind and number is refused, and the first one goes on", async () => {
+  await forward(async (client) => {
+    client.open(1, half("data", 80, "0"));
+    client.open(3, half("data", 80, "0"));
+    await client.hears("8003000300000008" + "00000003");
+    client.open(5, half("error", 80, "0"), FLAG_FIN);
+    client.data(1, "hello");
+    await client.hears(frameOf(1, "hello"));
+  });
+});

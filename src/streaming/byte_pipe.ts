@@ -4,24 +4,24 @@
  * @module
  */
 import type { ByteSink, ByteSource } from "../model/mod.ts";
-
-type End = { readonly kind: "closed" } | { readonly kind: "lost"; readonly error: Error };
+import { Arrivals } from "./arrivals.ts";
+import { costOf, heldPiece } from "./held_piece.ts";
 
 /** A pipe in memory. What is written after the reader has left is dropped. */
 export class BytePipe implements ByteSink {
-  readonly source: ByteSource;
   readonly #limitBytes: number;
-  #chunks: Uint8Array[] = [];
-  #bytes = 0;
-  #end: End | undefined;
-  #readerLeft = false;
-  #wakeReader: (() => void) | undefined;
+  readonly #pieces = new Arrivals<Uint8Array>((piece) => this.#release(costOf(piece)));
+  #heldBytes = 0;
   #wakeWriter: (() => void) | undefined;
 
-  /** @param limitBytes a write waits while so much or more is unread */
+  /** @param limitBytes a write waits while so much or more is held, see {@link costOf} */
   constructor(limitBytes: number) {
     this.#limitBytes = limitBytes;
-    this.source = { [Symbol.asyncIterator]: () => this.#read() };
+  }
+
+  /** To be read once. */
+  get source(): ByteSource {
+    return this.#pieces;
   }
 
   write(bytes: Uint8Array): Promise<void> {
@@ -30,47 +30,29 @@ export class BytePipe implements ByteSink {
 
   /** As {@link write}, but says by undefined that there is nothing to wait for. Does not fail. */
   offer(bytes: Uint8Array): Promise<void> | undefined {
-    if (this.#end !== undefined || this.#readerLeft || bytes.length === 0) return undefined;
-    this.#chunks.push(bytes);
-    this.#bytes += bytes.length;
-    this.#wakeReader?.();
-    if (this.#bytes < this.#limitBytes) return undefined;
+    const pieces = this.#pieces;
+    if (pieces.ended || pieces.unwanted || bytes.length === 0) return undefined;
+    const piece = pieces.awaited ? bytes : heldPiece(bytes);
+    this.#heldBytes += costOf(piece);
+    pieces.push(piece);
+    if (this.#heldBytes < this.#limitBytes) return undefined;
     return new Promise<void>((resolve) => this.#wakeWriter = resolve);
   }
 
   end(): Promise<void> {
-    this.#finish({ kind: "closed" });
+    this.#pieces.end();
+    this.#wakeWriter?.();
     return Promise.resolve();
   }
 
   /** The sender is lost: what is unread is dropped and the reader gets the error. */
   fail(error: Error): void {
-    if (this.#end === undefined) this.#chunks = [];
-    this.#finish({ kind: "lost", error });
-  }
-
-  #finish(end: End): void {
-    this.#end ??= end;
-    this.#wakeReader?.();
+    this.#pieces.fail(error);
     this.#wakeWriter?.();
   }
 
-  async *#read(): AsyncGenerator<Uint8Array> {
-    try {
-      while (true) {
-        const chunk = this.#chunks.shift();
-        if (chunk !== undefined) {
-          this.#bytes -= chunk.length;
-          if (this.#bytes < this.#limitBytes) this.#wakeWriter?.();
-          yield chunk;
-        } else if (this.#end?.kind === "lost") throw this.#end.error;
-        else if (this.#end !== undefined) return;
-        else await new Promise<void>((resolve) => this.#wakeReader = resolve);
-      }
-    } finally {
-      this.#readerLeft = true;
-      this.#chunks = [];
-      this.#wakeWriter?.();
-    }
+  #release(bytes: number): void {
+    this.#heldBytes -= bytes;
+    if (this.#heldBytes < this.#limitBytes) this.#wakeWriter?.();
   }
 }

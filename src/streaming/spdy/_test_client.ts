@@ -1,7 +1,7 @@
 /** The other end of a session, in memory. @module */
 import { UnavailableError } from "../../errors/mod.ts";
 import type { ByteConnection } from "../byte_connection.ts";
-import { Arrivals } from "./arrivals.ts";
+import { Arrivals } from "../arrivals.ts";
 import { controlFrame, dataHeader, FRAME_HEADER_BYTES, FrameType } from "./frames.ts";
 import { HeaderEncoder } from "./header_block.ts";
 

@@ -7,7 +7,7 @@
 import { setImmediate } from "node:timers";
 import { errorMessage, SauropodError, UnavailableError } from "../../errors/mod.ts";
 import type { ByteConnection } from "../byte_connection.ts";
-import { Arrivals } from "./arrivals.ts";
+import { Arrivals } from "../arrivals.ts";
 import { type Frame, FrameReader } from "./frame_reader.ts";
 import { FrameWriter } from "./frame_writer.ts";
 import { goAwayFrame, GoAwayStatus, pingFrame, ResetStatus, rstStreamFrame } from "./frames.ts";

@@ -1,7 +1,8 @@
 /** One stream of a SPDY connection. @module */
 import { FailedPreconditionError, UnavailableError } from "../../errors/mod.ts";
 import type { ByteSink, ByteSource } from "../../model/mod.ts";
-import { Arrivals } from "./arrivals.ts";
+import { Arrivals } from "../arrivals.ts";
+import { costOf, heldPiece } from "../held_piece.ts";
 import type { FrameWriter } from "./frame_writer.ts";
 import { dataHeader, FLAG_FIN, ResetStatus, rstStreamFrame, synReplyFrame } from "./frames.ts";
 import type { HeaderEncoder, SpdyHeaders } from "./header_block.ts";
@@ -30,9 +31,6 @@ export interface StreamOwner {
   /** Both directions have ended. */
   finished(stream: SessionStream): void;
 }
-
-/** Objects around a piece that is held; bounds the number of small ones. */
-const PIECE_OVERHEAD_BYTES = 256;
 
 type Sending =
   | { readonly state: "unanswered" }
@@ -131,7 +129,7 @@ export class SessionStream implements SpdyStream, ByteSink {
   receive(bytes: Uint8Array, fin: boolean): boolean {
     if (this.#received.ended) return false;
     if (bytes.length > 0 && !this.#received.unwanted) {
-      const piece = this.#received.awaited ? bytes : ownPiece(bytes);
+      const piece = this.#received.awaited ? bytes : heldPiece(bytes);
       this.#hold(costOf(piece));
       this.#received.push(piece);
     }
@@ -162,13 +160,4 @@ export class SessionStream implements SpdyStream, ByteSink {
     this.#heldBytes += by;
     this.#owner.heldChanged(this, by);
   }
-}
-
-function costOf(piece: Uint8Array): number {
-  return piece.length + PIECE_OVERHEAD_BYTES;
-}
-
-/** A small piece must not keep the large chunk alive in which it came. */
-function ownPiece(bytes: Uint8Array): Uint8Array {
-  return bytes.length * 2 < bytes.buffer.byteLength ? bytes.slice() : bytes;
 }

@@ -6,9 +6,10 @@
 import { Buffer } from "node:buffer";
 import type { ByteSink, ByteSource } from "../../model/mod.ts";
 import { BytePipe } from "../byte_pipe.ts";
-import { MESSAGE_BYTES, UNREAD_INPUT_BYTES, WHOLE_MESSAGE_LIMIT_BYTES } from "../limits.ts";
+import { MESSAGE_BYTES, UNREAD_INPUT_BYTES } from "../limits.ts";
 import { CloseCode, Opcode, WebSocketProtocolError } from "./frames.ts";
 import type { DataPiece, WebSocket } from "./web_socket.ts";
+import { WholeMessage } from "./whole_message.ts";
 
 export interface ChannelsOptions {
   /** Messages are text: the channel's digit, then base64. */
@@ -29,9 +30,7 @@ export class Channels {
   readonly #inputs = new Map<number, BytePipe>();
   /** Number of the channel that the message under way belongs to. */
   #channel: number | undefined;
-  /** A message that is only understood when it is whole. */
-  #held: Uint8Array[] = [];
-  #heldBytes = 0;
+  readonly #message = new WholeMessage();
 
   constructor(webSocket: WebSocket, options: ChannelsOptions) {
     this.#webSocket = webSocket;
@@ -75,7 +74,10 @@ export class Channels {
 
   #take(piece: DataPiece): Promise<void> | undefined {
     this.#options.onActivity();
-    if (this.#options.base64) return this.#hold(piece, (bytes) => this.#takeBase64(bytes));
+    if (this.#options.base64) {
+      const whole = this.#message.add(piece);
+      return whole && this.#takeBase64(whole);
+    }
     let { bytes } = piece;
     if (piece.first) this.#channel = undefined;
     if (this.#channel === undefined) {
@@ -86,7 +88,8 @@ export class Channels {
       bytes = bytes.subarray(1);
     }
     if (this.#channel === CLOSE_SIGN && this.#options.closable) {
-      return this.#hold({ ...piece, bytes }, (whole) => this.#closeChannel(whole));
+      const whole = this.#message.add({ bytes, last: piece.last });
+      return whole && this.#closeChannel(whole);
     }
     return this.#deliver(this.#channel, bytes);
   }
@@ -115,24 +118,5 @@ export class Channels {
 
   #deliver(channel: number, bytes: Uint8Array): Promise<void> | undefined {
     return this.#inputs.get(channel)?.offer(bytes);
-  }
-
-  #hold(
-    piece: DataPiece,
-    whole: (bytes: Uint8Array) => Promise<void> | undefined,
-  ): Promise<void> | undefined {
-    this.#heldBytes += piece.bytes.length;
-    if (this.#heldBytes > WHOLE_MESSAGE_LIMIT_BYTES) {
-      throw new WebSocketProtocolError(
-        CloseCode.messageTooBig,
-        `A message has more than ${WHOLE_MESSAGE_LIMIT_BYTES} bytes`,
-      );
-    }
-    this.#held.push(piece.bytes);
-    if (!piece.last) return undefined;
-    const bytes = this.#held.length === 1 ? this.#held[0]! : Buffer.concat(this.#held);
-    this.#held = [];
-    this.#heldBytes = 0;
-    return whole(bytes);
   }
 }

@@ -24,14 +24,16 @@ export const CLOSED_PORT = 1;
  */
 export class TestService implements StreamService {
   readonly sessions: ExecSession[] = [];
+  /** Resolves when the first session has begun. */
+  readonly begun: Promise<void>;
+  readonly #begun: () => void;
   /** Resolves with the reason for which the first session's client went. */
   readonly gone: Promise<unknown>;
   readonly #gone: (reason: unknown) => void;
 
   constructor() {
-    const { promise, resolve } = Promise.withResolvers<unknown>();
-    this.gone = promise;
-    this.#gone = resolve;
+    ({ promise: this.begun, resolve: this.#begun } = Promise.withResolvers<void>());
+    ({ promise: this.gone, resolve: this.#gone } = Promise.withResolvers<unknown>());
   }
 
   checkExec = (): ContainerId => CONTAINER;
@@ -40,6 +42,7 @@ export class TestService implements StreamService {
 
   async exec(session: ExecSession, streams: ClientStreams): Promise<number> {
     this.sessions.push(session);
+    this.#begun();
     streams.signal.addEventListener("abort", () => this.#gone(streams.signal.reason));
     const [command, argument] = session.args;
     const number = Number(argument ?? 0);

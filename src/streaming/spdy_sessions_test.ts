@@ -100,13 +100,16 @@ Deno.test("before version 4 a failure is a text, a success nothing, and 2 knows 
 });
 
 Deno.test("a session that is cut is told so over SPDY", async () => {
-  const client = await run({ args: ["wait"] }, async (client, cut) => {
+  const service = new TestService();
+  const reason = new UnavailableError("The server stops");
+  const client = await run({ args: ["wait"], service }, async (client, cut) => {
     openAll(client);
-    await client.hears(endOf(1).slice(0, 0));
-    while (client.read < 4) await new Promise((resolve) => setTimeout(resolve));
-    cut.abort(new UnavailableError("The server stops"));
+    await service.begun;
+    cut.abort(reason);
     await client.hears(endOf(1));
   });
+  assert.equal(await service.gone, reason);
+  for (const stream of [5, 7, 1]) assert.ok(client.got.includes(endOf(stream)), `${stream}`);
   assert.ok(client.got.includes(new TextEncoder().encode("The server stops").toHex()));
 });
 

@@ -369,7 +369,9 @@ class Output {
       if (await settledWithin(this.done, SETTLE_MS)) return;
       if (this.#waiting() === 0) break;
     }
-    await this.#sink?.end();
+    // What comes from now on is not the command's, and must not be written behind the sink's end.
+    this.close();
+    await this.done;
   }
 
   close(): void {

@@ -1,5 +1,5 @@
 /** A client's streams as tests hold them: what it sends, what it takes and how fast. @module */
-import { CancelledError, UnavailableError } from "../../src/errors/mod.ts";
+import { CancelledError, FailedPreconditionError, UnavailableError } from "../../src/errors/mod.ts";
 import type { ByteSink, ClientStreams, TerminalSize } from "../../src/model/mod.ts";
 
 /** What a test puts in comes out of the loop, until it ends. */
@@ -30,13 +30,16 @@ export class Feed<T> implements AsyncIterable<T> {
   }
 }
 
-/** Keeps what is written; can be told to take no more. */
+/** Keeps what is written until its end, as strictly as a SPDY stream; can be told to take no more. */
 export class Collector implements ByteSink {
   readonly #chunks: Uint8Array[] = [];
   readonly #keep: boolean;
   #open = Promise.resolve();
   #release = () => {};
   #watchers: { readonly wanted: string; readonly found: () => void }[] = [];
+  readonly #over = Promise.withResolvers<void>();
+  /** Resolves with its end. */
+  readonly over = this.#over.promise;
   length = 0;
   ended = false;
   /** Throws at each write from now on. */
@@ -81,6 +84,7 @@ export class Collector implements ByteSink {
 
   async write(bytes: Uint8Array): Promise<void> {
     if (this.gone) throw new UnavailableError("The client is gone");
+    if (this.ended) throw new FailedPreconditionError("Cannot write to a stream: it is ended");
     this.length += bytes.length;
     if (this.#keep) this.#chunks.push(bytes);
     this.#look();
@@ -89,6 +93,7 @@ export class Collector implements ByteSink {
 
   end(): Promise<void> {
     this.ended = true;
+    this.#over.resolve();
     return Promise.resolve();
   }
 

@@ -8,6 +8,7 @@ import {
 import type { ExecStreamRequest } from "../../src/runtime/mod.ts";
 import { TestClient } from "./client_streams.ts";
 import { ExecTarget } from "./exec_target.ts";
+import { HANG_MS } from "./runtime_fixture.ts";
 
 const options = { sanitizeOps: false, sanitizeResources: false };
 const MIB = 1 << 20;
@@ -255,6 +256,31 @@ Deno.test(
       clearTimeout(guard);
     }
     assert.ok(client.stdout.ended);
+  },
+);
+
+Deno.test(
+  "exec tells the exit code though a child writes on while the other output is still taken",
+  options,
+  async () => {
+    await using target = await ExecTarget.open();
+    const before = target.processes();
+    const client = new TestClient();
+    client.stderr.stall();
+    const script = "while sleep 0.01 && echo x; do :; done & echo err >&2; exit 3";
+    const result = exec(target, script, client);
+    await Promise.race([client.stdout.over, result]);
+    // The child's next line finds no reader.
+    const deadlineMs = performance.now() + HANG_MS;
+    while (target.processes().length > before.length && performance.now() < deadlineMs) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    assert.deepEqual(target.processes(), before);
+    client.stderr.resume();
+    assert.equal(await result, 3);
+    assert.equal(client.stderr.text, "err\n");
+    assert.ok(client.stderr.ended);
+    assert.deepEqual(target.leftovers(), []);
   },
 );
 

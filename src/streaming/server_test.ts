@@ -21,7 +21,7 @@ function talk(url: string, text: string): Promise<string> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {
     let heard = "";
-    const socket = connect(Number(port), hostname, () => socket.write(text));
+    const socket = connect(Number(port), hostname, () => socket.write(text, "latin1"));
     socket.on("data", (chunk) => heard += chunk.toString("latin1"));
     socket.on("end", () => socket.end());
     socket.on("error", reject);
@@ -227,6 +227,19 @@ Deno.test("a message that breaks the protocol ends the session with its code", a
     (socket) => socket.send("0%%%%"),
   );
   assert.equal(wrong.code, 1003);
+});
+
+Deno.test("a client's close is answered with its own code, or with none as it had none", async () => {
+  await using server = await testServer(new TestService());
+  for (const code of ["", "\x03\xe9", "\x0f\xa0"]) {
+    const url = execUrl(server, ["wait"]);
+    const close = `\x88${String.fromCharCode(0x80 + code.length)}\0\0\0\0${code}`;
+    const heard = await talk(
+      url,
+      request(url, [...WS_HEADERS, "Sec-WebSocket-Protocol: v4.channel.k8s.io"]) + close,
+    );
+    assert.ok(heard.endsWith(`\x88${String.fromCharCode(code.length)}${code}`), heard);
+  }
 });
 
 Deno.test("ports are forwarded by channels, each announced first", async () => {

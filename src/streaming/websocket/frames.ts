@@ -15,6 +15,7 @@ export const CloseCode = {
   goingAway: 1001,
   protocolError: 1002,
   unsupportedData: 1003,
+  invalidPayload: 1007,
   messageTooBig: 1009,
   internalError: 1011,
 } as const;
@@ -69,6 +70,8 @@ export class FrameReader {
   #inMessage = false;
   /** The message has given a piece already. */
   #begun = false;
+  /** Looks at the text of the message under way; undefined in a binary one. */
+  #text: TextDecoder | undefined;
   #closed = false;
 
   /**
@@ -157,7 +160,10 @@ export class FrameReader {
     const opcode = start & 0x0f;
     const fin = (start & FIN_BIT) !== 0;
     if (opcode < Opcode.close) {
-      if (opcode !== Opcode.continuation) this.#begun = false;
+      if (opcode !== Opcode.continuation) {
+        this.#begun = false;
+        this.#text = opcode === Opcode.text ? utf8Decoder() : undefined;
+      }
       this.#inMessage = !fin;
     }
     return { opcode, fin, length, mask: this.#header.slice(end - 4, end) };
@@ -175,6 +181,7 @@ export class FrameReader {
       // An empty frame within a message says nothing.
       if (bytes.length === 0 && !last && !first) return;
       this.#begun = true;
+      if (this.#text !== undefined) checkText(this.#text, bytes, { more: !last });
       yield { kind: "data", bytes, first, last };
     } else if (whole) {
       const payload = this.#control.slice(0, length);
@@ -209,8 +216,9 @@ export function frame(opcode: Opcode, ...parts: readonly Uint8Array[]): Uint8Arr
   return bytes;
 }
 
-/** A close frame; the reason is cut to what fits. */
-export function closeFrame(code: CloseCode, reason: string): Uint8Array {
+/** A close frame; the reason is cut to what fits. Without a code it says nothing. */
+export function closeFrame(code: number | undefined, reason: string): Uint8Array {
+  if (code === undefined) return frame(Opcode.close);
   const payload = new Uint8Array(CONTROL_LIMIT_BYTES);
   new DataView(payload.buffer).setUint16(0, code);
   // Whole characters only: the text must be UTF-8.
@@ -223,7 +231,7 @@ function headerLength(second: number): number {
   return 6 + (short === 127 ? 8 : short === 126 ? 2 : 0);
 }
 
-/** @throws {WebSocketProtocolError} a code that nobody may send (section 7.4) */
+/** @throws {WebSocketProtocolError} a code that nobody may send (section 7.4), or a reason that is no text */
 function closeCode(payload: Uint8Array): number | undefined {
   if (payload.length === 0) return undefined;
   if (payload.length === 1) throw broken("A close frame has half a code");
@@ -231,7 +239,26 @@ function closeCode(payload: Uint8Array): number | undefined {
   const reserved = code < 1000 || code >= 5000 || (code >= 1004 && code <= 1006) ||
     (code >= 1015 && code < 3000);
   if (reserved) throw broken(`A close frame has the code ${code}`);
+  checkText(utf8Decoder(), payload.subarray(2), { more: false });
   return code;
+}
+
+function utf8Decoder(): TextDecoder {
+  return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+}
+
+/** Section 8.1. @throws {WebSocketProtocolError} the bytes are not UTF-8 */
+function checkText(
+  decoder: TextDecoder,
+  bytes: Uint8Array,
+  { more }: { readonly more: boolean },
+): void {
+  try {
+    decoder.decode(bytes, { stream: more });
+  } catch (cause) {
+    if (!(cause instanceof TypeError)) throw cause;
+    throw new WebSocketProtocolError(CloseCode.invalidPayload, "A text is not in UTF-8");
+  }
 }
 
 /** Below this the loop by words has no advantage. */

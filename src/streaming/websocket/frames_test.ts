@@ -106,10 +106,32 @@ Deno.test("FrameReader refuses what the protocol forbids, as soon as it is seen"
     ["length beyond all", "82 ff 8000000000000000 00000000", 1009],
     ["half a close code", "88 81 00000000 03", 1002],
     ["close code that is never sent", "88 82 00000000 03ed", 1002],
+    ["close reason that is no UTF-8", "88 83 00000000 03e8 ff", 1007],
+    ["text that is no UTF-8", "81 82 00000000 61 ff", 1007],
+    ["text that ends within a character", "81 81 00000000 c3", 1007],
+    ["fragment that is no UTF-8", "01 81 00000000 61 00 82 00000000 c3 28", 1007],
   ];
   for (const [name, hex, code] of wrong) {
     assert.throws(() => read(bytes(hex)), { name: "WebSocketProtocolError", code }, name);
   }
+});
+
+Deno.test("FrameReader takes text whose characters are cut anywhere, and any bytes that are no text", () => {
+  const text = "\ufeffé€😀";
+  const utf8 = new TextEncoder().encode(text);
+  const frames = Array.from(utf8, (byte, index) => {
+    const opcode = index === 0 ? 0x01 : index === utf8.length - 1 ? 0x80 : 0x00;
+    return Uint8Array.of(opcode, 0x81, 0, 0, 0, 0, byte);
+  });
+  const reader = new FrameReader();
+  const received = frames.flatMap((each) => [...reader.read(each)]);
+  const pieces = received.flatMap((each) => each.kind === "data" ? [...each.bytes] : []);
+  assert.deepEqual(Uint8Array.from(pieces), utf8);
+  assert.deepEqual(read(bytes("82 81 00000000 ff")), ["message \ufffd"]);
+  assert.deepEqual(
+    read(bytes("81 81 00000000 61"), bytes("02 81 00000000 ff 80 80 00000000")),
+    ["message a", "message \ufffd"],
+  );
 });
 
 Deno.test("FrameReader reads a close with and without code, and nothing behind it", () => {

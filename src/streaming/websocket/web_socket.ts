@@ -71,7 +71,8 @@ export class WebSocket {
               break;
             case "close":
               this.#abort(new UnavailableError("The client has closed the WebSocket"));
-              await this.#sendClose(CloseCode.normal, "");
+              // Section 5.5.1: the answer repeats the code.
+              await this.#sendClose(received.code, "");
               return;
             default:
               received satisfies never;
@@ -108,7 +109,7 @@ export class WebSocket {
     await this.#connection.close(CLOSE_TIMEOUT_MS);
   }
 
-  async #sendClose(code: CloseCode, reason: string): Promise<void> {
+  async #sendClose(code: number | undefined, reason: string): Promise<void> {
     if (this.#closeSent) return;
     const sent = this.#write(closeFrame(code, reason));
     this.#closeSent = true;

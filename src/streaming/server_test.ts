@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { converse, message } from "../../tests/support/stream_client.ts";
+import { ResourceExhaustedError } from "../errors/mod.ts";
 import { CLOSED_PORT, CONTAINER, SANDBOX, testServer, TestService } from "./_test_service.ts";
 import { HEAD_LIMIT_BYTES } from "./limits.ts";
+import { GOLDEN } from "./spdy/_test_client.ts";
 import type { StreamingServer } from "./server.ts";
 
 const ALL = { stdin: true, stdout: true, stderr: true, terminal: false };
@@ -133,6 +135,60 @@ Deno.test("a stop of the server ends open sessions with a status", async () => {
   assert.equal(code, 1001);
   assert.match(channels.get(3) ?? "", /the session was cut: The server stops/);
   await stopped;
+});
+
+/** The state of a connection in the kernel's table, of the side with the first port; undefined if there is none. */
+async function stateOf({ from, to }: { readonly from: number; readonly to: number }) {
+  const ports = [from, to].map((port) => `:${port.toString(16).toUpperCase().padStart(4, "0")}`);
+  for (const line of (await Deno.readTextFile("/proc/net/tcp")).split("\n")) {
+    const [, local, remote, state] = line.trim().split(/\s+/);
+    if (local?.endsWith(ports[0]!) && remote?.endsWith(ports[1]!)) return state;
+  }
+  return undefined;
+}
+
+const ESTABLISHED = "01";
+
+Deno.test("an attached client that is cut off loses its connection, also if it takes nothing", async () => {
+  const service = new TestService();
+  const reason = new ResourceExhaustedError("The client reads too slowly");
+  service.attach = (_container, { stdout }) => {
+    // More than the kernel keeps for both sides, and all of it before what is said of the end.
+    const output = new Uint8Array(64 << 10);
+    for (let count = 0; count < 512; count++) stdout?.write(output).catch(() => {});
+    return Promise.reject(reason);
+  };
+  await using server = await testServer(service);
+  const wanted = { stdin: true, stdout: true, stderr: false, terminal: false };
+  const protocols = {
+    webSocket: [...WS_HEADERS, "Sec-WebSocket-Protocol: v5.channel.k8s.io"],
+    spdy: [
+      "Connection: Upgrade",
+      "Upgrade: SPDY/3.1",
+      "X-Stream-Protocol-Version: v4.channel.k8s.io",
+    ],
+  };
+  const sessions = Object.entries(protocols).map(async ([name, headers]) => {
+    const url = server.attach(CONTAINER, wanted);
+    const { hostname, port } = new URL(url);
+    using socket = await Deno.connect({ hostname, port: Number(port) });
+    await socket.write(new TextEncoder().encode(request(url, headers)));
+    const answer = new Uint8Array(12);
+    await socket.read(answer);
+    assert.equal(new TextDecoder().decode(answer), "HTTP/1.1 101", "and nothing is read behind it");
+    if (name === "spdy") {
+      const { error, stdin, stdout } = GOLDEN;
+      await socket.write(Uint8Array.fromHex(error + stdin + stdout));
+    }
+    const ports = { from: Number(port), to: (socket.localAddr as Deno.NetAddr).port };
+    assert.equal(await stateOf(ports), ESTABLISHED, name);
+    // Two of the server's time-outs are ten seconds.
+    for (const end = Date.now() + 100_000; await stateOf(ports) === ESTABLISHED;) {
+      assert.ok(Date.now() < end, `${name}: the connection stays`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  });
+  await Promise.all(sessions);
 });
 
 Deno.test("a session without traffic is ended after the idle time-out", async () => {

@@ -83,6 +83,9 @@ export async function startContainerd(pauseImage: string): Promise<Peer> {
     name: "containerd",
     description,
     client,
+    socket,
+    // 1.6 is older than version 5 of the channels and than the tunnelled port-forward.
+    webSocket: false,
     logDir: `${directory}/logs`,
     cgroupParent: names.cgroupParent,
     process,

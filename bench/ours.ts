@@ -48,6 +48,8 @@ export async function startOurs(registry: string): Promise<Peer> {
     name: "sauropod",
     description: args.length === 0 ? program : `from source, with ${env.DENO_V8_FLAGS}`,
     client,
+    socket: node.socket,
+    webSocket: true,
     logDir: node.logDir,
     cgroupParent: node.cgroupParent,
     process,

@@ -7,6 +7,10 @@ export interface Peer extends AsyncDisposable {
   /** How it was started, for the document. */
   readonly description: string;
   readonly client: CriClient;
+  /** Path of the CRI's unix socket, for clients that are programs. */
+  readonly socket: string;
+  /** Whether its streaming server has the WebSocket protocols of client-go. */
+  readonly webSocket: boolean;
   /** Folder for the logs of pods. */
   readonly logDir: string;
   /** Every pod goes below it. */
@@ -67,6 +71,8 @@ export function namedEndpoint(text: string, logDir: string): Peer {
     name: text.slice(0, at),
     description: `the runtime that answers on ${socket}`,
     client,
+    socket,
+    webSocket: false,
     logDir,
     cgroupParent: `/sauropod-bench-${Deno.pid}-named`,
     [Symbol.asyncDispose](): Promise<void> {

@@ -14,12 +14,13 @@
  */
 import { parseArgs } from "node:util";
 import { startRegistry } from "../tests/integration/registry.ts";
+import type { BenchContext } from "./context.ts";
 import { startContainerd } from "./containerd.ts";
 import { Figures } from "./figures.ts";
 import { pushImages } from "./images.ts";
 import { startOurs } from "./ours.ts";
 import { namedEndpoint, type Peer } from "./peer.ts";
-import { type BenchContext, SECTIONS } from "./sections.ts";
+import { SECTIONS } from "./sections.ts";
 import { removePods } from "./workload.ts";
 
 const { values: flags } = parseArgs({

@@ -2,10 +2,11 @@
 import { createLinuxKernel, ProcTable } from "../src/sys/mod.ts";
 import { NamespaceMode } from "../src/proto/mod.ts";
 import { PodState } from "../src/state/mod.ts";
+import { type BenchContext, inTurns, roundsOf, type Section } from "./context.ts";
 import { Figures } from "./figures.ts";
-import type { BenchImages } from "./images.ts";
 import { memoryOf } from "./memory.ts";
 import type { Peer } from "./peer.ts";
+import { streams } from "./streams.ts";
 import {
   atOnce,
   containerConfig,
@@ -17,20 +18,6 @@ import {
   startPod,
 } from "./workload.ts";
 
-export interface BenchContext {
-  readonly peers: readonly Peer[];
-  readonly figures: Figures;
-  readonly images: BenchImages;
-  readonly rounds: number;
-  /** Repetitions of each call in a round. */
-  readonly calls: number;
-  /** Fires when the run is to end early. */
-  readonly signal: AbortSignal;
-  readonly say: (text: string) => void;
-}
-
-export type Section = (context: BenchContext) => Promise<void>;
-
 export const SECTIONS: Readonly<Record<string, Section>> = {
   calls: (context) => lifeCycle(context, NamespaceMode.CONTAINER),
   "calls-pid-pod": (context) => lifeCycle(context, NamespaceMode.POD),
@@ -40,6 +27,7 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   lists: realLists,
   "fifty-pods": fiftyPods,
   records: recordedLists,
+  streams,
 };
 
 /** One pod after the other, the peers taking turns. */
@@ -323,18 +311,4 @@ const SETTLING_MS = 3000;
 /** Long enough for what a server does behind its answers. */
 function settled(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, SETTLING_MS));
-}
-
-function* roundsOf({ rounds, figures }: BenchContext): Generator<number> {
-  for (let round = 1; round <= rounds; round++) {
-    figures.round = round;
-    yield round;
-  }
-  figures.round = 1;
-}
-
-/** Who goes first changes from call to call. */
-function inTurns(peers: readonly Peer[], call: number): readonly Peer[] {
-  const at = call % peers.length;
-  return [...peers.slice(at), ...peers.slice(0, at)];
 }

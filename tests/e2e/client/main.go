@@ -4,6 +4,9 @@
 //	client -endpoint=unix://SOCKET ...          a pod's life
 //	client streams -endpoint=unix://SOCKET ...  exec, attach and port-forward, by client-go
 //	client echo PORT                            a server that the latter forwards to
+//	client speed -endpoint=unix://SOCKET ...    how fast bytes pass, for bench/
+//	client speed-server PORT                    where they go through a port
+//	client source BYTES, client sink            where they go through a command
 package main
 
 import (
@@ -54,6 +57,18 @@ func main() {
 			return
 		case "echo":
 			echoMain(os.Args[2:])
+			return
+		case "speed":
+			speedMain(os.Args[2:])
+			return
+		case "speed-server":
+			speedServerMain(os.Args[2:])
+			return
+		case "source":
+			sourceMain(os.Args[2:])
+			return
+		case "sink":
+			sinkMain()
 			return
 		}
 	}

@@ -42,30 +42,11 @@ type streams struct {
 }
 
 func streamsMain(args []string) {
-	var opts streamOptions
 	flags := flag.NewFlagSet("streams", flag.ExitOnError)
-	flags.StringVar(&opts.endpoint, "endpoint", "", "CRI endpoint, unix:///path")
-	flags.StringVar(&opts.protocol, "protocol", "spdy", "spdy or websocket")
-	flags.StringVar(&opts.container, "container", "", "container with standard input that echoes lines")
-	flags.StringVar(&opts.pod, "pod", "", "pod with a server that echoes what it is sent")
-	flags.IntVar(&opts.port, "port", 0, "port of that server")
-	flags.Int64Var(&opts.bytes, "bytes", 64<<20, "bytes to send through a command and back")
-	flags.IntVar(&opts.execs, "execs", 0, "instead of the checks: run so many commands, and break one off")
-	flags.IntVar(&opts.attaches, "attaches", 0, "instead of the checks: break off so many attached sessions")
+	opts := flagsOfStreams(flags)
 	_ = flags.Parse(args)
-
-	// The library complains of every connection that is broken off on purpose.
-	klog.LogToStderr(false)
-	klog.SetOutput(io.Discard)
-	// A hang guard, ten times and more what all of it takes.
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-	defer cancel()
-	runtime, err := remote.NewRemoteRuntimeService(ctx, opts.endpoint, 2*time.Minute, nil, false)
-	if err != nil {
-		fmt.Println("Bail out! could not connect:", err)
-		os.Exit(1)
-	}
-	s := &streams{ctx: ctx, opts: opts, runtime: runtime, tap: &tap{}}
+	s, end := connectStreams(*opts)
+	defer end()
 	if opts.execs > 0 || opts.attaches > 0 {
 		s.flood()
 	} else {
@@ -77,6 +58,35 @@ func streamsMain(args []string) {
 	if !s.tap.end() {
 		os.Exit(1)
 	}
+}
+
+func flagsOfStreams(flags *flag.FlagSet) *streamOptions {
+	var opts streamOptions
+	flags.StringVar(&opts.endpoint, "endpoint", "", "CRI endpoint, unix:///path")
+	flags.StringVar(&opts.protocol, "protocol", "spdy", "spdy or websocket")
+	flags.StringVar(&opts.container, "container", "", "container with standard input that echoes lines")
+	flags.StringVar(&opts.pod, "pod", "", "pod with a server that echoes what it is sent")
+	flags.IntVar(&opts.port, "port", 0, "port of that server")
+	flags.Int64Var(&opts.bytes, "bytes", 64<<20, "bytes to send through a command and back")
+	flags.IntVar(&opts.execs, "execs", 0, "instead of the checks: run so many commands, and break one off")
+	flags.IntVar(&opts.attaches, "attaches", 0, "instead of the checks: break off so many attached sessions")
+	return &opts
+}
+
+// connectStreams ends the program if nobody answers. The caller calls end.
+func connectStreams(opts streamOptions) (s *streams, end func()) {
+	// The library complains of every connection that is broken off on purpose.
+	klog.LogToStderr(false)
+	klog.SetOutput(io.Discard)
+	// A hang guard, ten times and more what all of it takes.
+	guard := 10*time.Minute + time.Duration(opts.execs+opts.attaches)*time.Second
+	ctx, cancel := context.WithTimeout(context.Background(), guard)
+	runtime, err := remote.NewRemoteRuntimeService(ctx, opts.endpoint, 2*time.Minute, nil, false)
+	if err != nil {
+		fmt.Println("Bail out! could not connect:", err)
+		os.Exit(1)
+	}
+	return &streams{ctx: ctx, opts: opts, runtime: runtime, tap: &tap{}}, cancel
 }
 
 // execURL asks for the URL of a command.

@@ -112,7 +112,14 @@ func roundTrip(ctx context.Context, address string, seed, length int64) error {
 
 // echoMain sends every connection's bytes back until its half is closed.
 func echoMain(args []string) {
-	listener, err := net.Listen("tcp", "127.0.0.1:"+args[0])
+	listenAndServe(args[0], func(connection net.Conn) {
+		io.Copy(connection, connection)
+	})
+}
+
+// listenAndServe says "listening", handles each connection and closes it, for ever.
+func listenAndServe(port string, handle func(net.Conn)) {
+	listener, err := net.Listen("tcp", "127.0.0.1:"+port)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -126,7 +133,7 @@ func echoMain(args []string) {
 		}
 		go func() {
 			defer connection.Close()
-			io.Copy(connection, connection)
+			handle(connection)
 		}()
 	}
 }

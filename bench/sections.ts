@@ -4,6 +4,7 @@ import { NamespaceMode } from "../src/proto/mod.ts";
 import { PodState } from "../src/state/mod.ts";
 import { type BenchContext, inTurns, roundsOf, type Section } from "./context.ts";
 import { Figures } from "./figures.ts";
+import { floods } from "./floods.ts";
 import { memoryOf } from "./memory.ts";
 import type { Peer } from "./peer.ts";
 import { streams } from "./streams.ts";
@@ -28,6 +29,7 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   "fifty-pods": fiftyPods,
   records: recordedLists,
   streams,
+  floods,
 };
 
 /** One pod after the other, the peers taking turns. */

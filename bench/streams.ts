@@ -92,7 +92,9 @@ export async function streams(context: BenchContext): Promise<void> {
         `-count=${calls}`,
         ...placeArguments(places.get(peer)!),
       ]);
-      for (const ms of Milliseconds) figures.add("Exec of true with its streams, SPDY", peer.name, ms);
+      for (const ms of Milliseconds) {
+        figures.add("Exec of true with its streams, SPDY", peer.name, ms);
+      }
     }
   }
   await noteResident(context, "after");

@@ -9,10 +9,11 @@ import { startRegistry } from "../integration/registry.ts";
 import { busyboxImage } from "../integration/test_images.ts";
 import { ContainerConfig } from "../../src/proto/mod.ts";
 import type { CriClient } from "../support/cri_client.ts";
+import { belongings, isWithin } from "../support/belongings.ts";
 import { buildGoClient, lackingForGo, runGoClient, tail } from "../support/go_client.ts";
 import { containerConfig, podConfig, removePod } from "../support/pods.ts";
 import { unless } from "../support/skipping.ts";
-import { type RunningServer, TestNode } from "../support/test_node.ts";
+import { TestNode } from "../support/test_node.ts";
 
 const PORT = 8080;
 /** Says each line that it is given on both of its outputs. */
@@ -117,58 +118,4 @@ async function listens(log: string): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   throw new Error(`nothing in ${log}`);
-}
-
-/** Counts of what sessions take while they last. */
-interface Belongings {
-  readonly serverDescriptors: number;
-  readonly serverChildren: number;
-  readonly monitorDescriptors: number;
-  readonly containerProcesses: number;
-}
-
-async function belongings(
-  { client, pid }: RunningServer,
-  containerId: string,
-): Promise<Belongings> {
-  const { info } = await client.runtime.containerStatus({ containerId, verbose: true });
-  const { pid: first } = JSON.parse(info["info"] ?? "{}") as { pid: number };
-  return {
-    serverDescriptors: descriptorsOf(pid),
-    serverChildren: childrenOf(pid).length,
-    monitorDescriptors: descriptorsOf(parentOf(first)),
-    containerProcesses: neighboursOf(first),
-  };
-}
-
-function isWithin(now: Belongings, before: Belongings): boolean {
-  return (Object.keys(before) as (keyof Belongings)[]).every((key) => now[key] <= before[key]);
-}
-
-function descriptorsOf(pid: number): number {
-  return [...Deno.readDirSync(`/proc/${pid}/fd`)].length;
-}
-
-function parentOf(pid: number): number {
-  return Number(/^PPid:\s+(\d+)/m.exec(Deno.readTextFileSync(`/proc/${pid}/status`))?.[1]);
-}
-
-/** Children of all of a process's threads. */
-function childrenOf(pid: number): string[] {
-  return [...Deno.readDirSync(`/proc/${pid}/task`)].flatMap(({ name }) =>
-    Deno.readTextFileSync(`/proc/${pid}/task/${name}/children`).split(" ").filter((child) => child)
-  );
-}
-
-/** Processes in a process's PID namespace: a container's, with its commands. */
-function neighboursOf(pid: number): number {
-  const namespace = Deno.readLinkSync(`/proc/${pid}/ns/pid`);
-  return [...Deno.readDirSync("/proc")].filter(({ name }) => {
-    if (!/^\d+$/.test(name)) return false;
-    try {
-      return Deno.readLinkSync(`/proc/${name}/ns/pid`) === namespace;
-    } catch {
-      return false; // It has ended meanwhile.
-    }
-  }).length;
 }

@@ -9,6 +9,7 @@ import type { HostDevices, PodResourcePorts, RootfsFiles } from "../pod/mod.ts";
 import {
   AT_FDCWD,
   AT_SYMLINK_NOFOLLOW,
+  ByteDescriptors,
   createLinuxKernel,
   type FileStat,
   InotifyWatcher,
@@ -37,6 +38,7 @@ export interface Machine extends Disposable {
   readonly runner: NodeProcessRunner;
   readonly orphans: OrphanKeeper;
   readonly namespaces: WorkerNamespaces;
+  readonly descriptors: ByteDescriptors;
   readonly connections: TcpConnections;
 }
 
@@ -47,7 +49,8 @@ export function openMachine(): Machine {
   const processWatcher = undo.use(new PidfdWatcher({ kernel, processes }));
   const fileWatcher = undo.use(new InotifyWatcher(kernel));
   const namespaces = undo.use(new WorkerNamespaces(kernel));
-  const connections = undo.use(new TcpConnections({ kernel, sockets: namespaces }));
+  const descriptors = undo.use(new ByteDescriptors(kernel));
+  const connections = new TcpConnections({ kernel, sockets: namespaces, descriptors });
   const spawner = undo.use(new PosixSpawner(kernel));
   spawner.reapOrphans();
   const runner = new NodeProcessRunner(spawner);
@@ -60,6 +63,7 @@ export function openMachine(): Machine {
     runner,
     orphans: spawner,
     namespaces,
+    descriptors,
     connections,
     [Symbol.dispose]: () => owned.dispose(),
   };

@@ -93,6 +93,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     openRecord({ paths, bootId, reserve, gates, log }),
     OciRuntime.open(runtimeOptions(configuration, paths), {
       kernel: machine.kernel,
+      descriptors: machine.descriptors,
       cgroups,
       runner: machine.runner,
       orphans: machine.orphans,

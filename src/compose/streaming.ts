@@ -33,6 +33,8 @@ export async function openStreaming(
     idleTimeoutMs: idleTimeoutMs(api.stream_idle_timeout),
     service,
     fileWatcher: machine.fileWatcher,
+    kernel: machine.kernel,
+    descriptors: machine.descriptors,
     clock,
     log,
     sealDescriptors: () => sealDescriptors(machine.kernel),

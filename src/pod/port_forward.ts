@@ -4,7 +4,6 @@
  *
  * @module
  */
-import type { Socket } from "node:net";
 import {
   CancelledError,
   DeadlineExceededError,
@@ -16,6 +15,7 @@ import {
   UnavailableError,
 } from "../errors/mod.ts";
 import type { ByteSink, ByteSource, SandboxId } from "../model/mod.ts";
+import type { ByteDescriptor } from "../sys/byte_descriptors.ts";
 import type { TcpConnector } from "../sys/tcp_connections.ts";
 import type { PodRegistry } from "./registry.ts";
 import type { SandboxRecord } from "./sandbox.ts";
@@ -71,8 +71,8 @@ export class PortForwards implements Pick<StreamService, "checkPortForward" | "p
     const ended = AbortSignal.any([signal, ending.signal]);
     const what = `port ${port} of pod ${nameOf(record)}`;
     try {
-      const socket = await this.#connect(record, { port, what, ended });
-      await copyBoth(socket, streams, { what, ended });
+      using pod = await this.#connect(record, { port, what, ended });
+      await copyBoth(pod, streams, { what, ended });
     } finally {
       running.delete(ending);
       if (running.size === 0 && this.#running.get(record.id) === running) {
@@ -104,7 +104,7 @@ export class PortForwards implements Pick<StreamService, "checkPortForward" | "p
   async #connect(
     { id, namespaces: { net } }: SandboxRecord,
     { port, what, ended }: { readonly port: number } & Forward,
-  ): Promise<Socket> {
+  ): Promise<ByteDescriptor> {
     const { connections, connectDeadlineMs = CONNECT_DEADLINE_MS } = this.#options;
     const netnsPath = net.kind === "pinned" ? net.path : undefined;
     const deadline = AbortSignal.timeout(connectDeadlineMs);
@@ -142,66 +142,61 @@ interface Forward {
   readonly ended: AbortSignal;
 }
 
-/** Resolves when both directions have ended; the socket is closed however this ends. */
+/** Resolves when both directions have ended. */
 async function copyBoth(
-  socket: Socket,
+  pod: ByteDescriptor,
   { source, sink }: ForwardedStreams,
   { what, ended }: Forward,
 ): Promise<void> {
   const client = source[Symbol.asyncIterator]();
-  const lost = Promise.withResolvers<void>();
-  /** Writes the rest to the client, once the pod has ended its half. */
-  let podHasEnded: Promise<void> | undefined;
-  const aborted = () => lost.reject(reasonOf(ended));
-  const broken = (cause: Error) => {
-    // A program that has said all and closed answers what comes after with a reset.
-    if (podHasEnded !== undefined) lost.resolve(podHasEnded);
-    else {
-      const message = `The connection to ${what} broke off: ${errorMessage(cause)}`;
-      lost.reject(new UnavailableError(message, { cause }));
-    }
-  };
-  socket.on("error", broken);
+  const left = Promise.withResolvers<never>();
+  left.promise.catch(() => {}); // it is raced for below, or nobody left
+  const aborted = () => left.reject(reasonOf(ended));
   ended.addEventListener("abort", aborted, { once: true });
   if (ended.aborted) aborted();
-  try {
-    const toPod = async () => {
-      for (;;) {
-        const { done, value } = await client.next();
-        if (done === true) break;
-        // The socket's error is told by its event.
-        if (value.length > 0 && !await written(socket, value)) return await lost.promise;
-      }
-      // Only our half: what the pod still has to say comes through.
-      await new Promise<void>((resolve) => socket.end(() => resolve()));
-    };
-    const fromPod = async () => {
+  /** Writes the rest to the client, once the pod has ended its half. */
+  let podHasEnded: Promise<void> | undefined;
+  const broken = (cause: unknown) =>
+    new UnavailableError(`The connection to ${what} broke off: ${errorMessage(cause)}`, { cause });
+
+  const read = async () => {
+    try {
+      return await pod.read();
+    } catch (error) {
+      // The reset of a program that had ended its half before.
+      if (isErrno(error, "EPIPE")) return undefined;
+      throw broken(error);
+    }
+  };
+  const toPod = async () => {
+    for (;;) {
+      const { done, value } = await client.next();
+      if (done === true) break;
       try {
-        for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
-          await sink.write(chunk);
-        }
+        if (!await pod.write(value)) return;
       } catch (error) {
-        if (socket.errored !== null) return await lost.promise;
-        throw error;
+        // A program that has said all and closed answers what comes after with a reset.
+        if (podHasEnded === undefined) throw broken(error);
+        return;
       }
-      podHasEnded = sink.end();
-      await podHasEnded;
-    };
-    await Promise.race([Promise.all([toPod(), fromPod()]), lost.promise]);
+    }
+    // Only our half: what the pod still has to say comes through.
+    pod.endWriting();
+  };
+  const fromPod = async () => {
+    for (let chunk = await read(); chunk !== undefined; chunk = await read()) {
+      await sink.write(chunk);
+    }
+    podHasEnded = sink.end();
+    await podHasEnded;
+  };
+  try {
+    await Promise.race([Promise.all([toPod(), fromPod()]), left.promise]);
   } finally {
     ended.removeEventListener("abort", aborted);
-    lost.resolve();
-    socket.destroy();
     // A client that sends nothing is not waited for; whoever owns the source ends it.
     void Promise.resolve(client.return?.()).catch(() => {});
   }
-}
-
-/** When the kernel has taken it all; false if the connection is broken. */
-function written(socket: Socket, bytes: Uint8Array): Promise<boolean> {
-  return new Promise((resolve) => {
-    socket.write(bytes, (error) => resolve(error === undefined || error === null));
-  });
 }
 
 function reasonOf(signal: AbortSignal): Error {

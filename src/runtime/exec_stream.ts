@@ -7,23 +7,19 @@
  *
  * @module
  */
-import type { Socket } from "node:net";
 import { DeadlineExceededError, InternalError, isErrno } from "../errors/mod.ts";
 import { type ByteSink, type ClientStreams, isScope, type TerminalSize } from "../model/mod.ts";
 import {
-  adoptReader,
-  adoptStream,
+  type ByteDescriptor,
+  type ByteDescriptors,
   ConsoleSocket,
-  descriptorOf,
   type Fd,
   type Kernel,
   parseSignal,
-  type PipeWriter,
-  type PipeWriters,
   SIGKILL,
 } from "../sys/mod.ts";
 import type { OrphanKeeper, ProcessEnding, SpawnedProcess } from "../sys/process_runner.ts";
-import { consume, writeTo } from "./client_streams.ts";
+import { consume } from "./client_streams.ts";
 import { readPidFile } from "./conmon.ts";
 import type { ExecStreamRequest } from "./containers_runtime.ts";
 import {
@@ -50,8 +46,10 @@ const LEFT_BEHIND_BYTES = PIPE_BYTES + (1 << 19);
 const LOG_LIMIT_BYTES = 64 * 1024;
 
 export interface ExecStreamContext extends ExecContext {
-  readonly ports: ExecPorts & { readonly orphans: OrphanKeeper };
-  readonly writers: PipeWriters;
+  readonly ports: ExecPorts & {
+    readonly orphans: OrphanKeeper;
+    readonly descriptors: ByteDescriptors;
+  };
 }
 
 /** See {@link import("./containers_runtime.ts").ContainerRuntime.exec}. */
@@ -60,7 +58,7 @@ export async function execStream(
   context: ExecStreamContext,
 ): Promise<number> {
   const { place, process, args, terminal, streams } = request;
-  const { options, ports: { kernel, cgroups, orphans } } = context;
+  const { options, ports: { cgroups, orphans } } = context;
   streams.signal.throwIfAborted();
   const name = newExecName();
   const cgroup = execCgroup(place, name);
@@ -73,8 +71,8 @@ export async function execStream(
       mode: 0o600,
     });
     using stdio = terminal
-      ? new TerminalStdio(kernel, `${options.execDir}/${name}.sock`)
-      : new PipeStdio({ kernel, writers: context.writers }, streams);
+      ? new TerminalStdio(context, `${options.execDir}/${name}.sock`)
+      : new PipeStdio(context, streams);
     using orphan = orphans.expectOrphan();
     starter = startRuntime({ request, context, files, subCgroup, stdio });
     const pid = await startedPid(starter, files, request);
@@ -218,9 +216,9 @@ interface CommandStdio extends Disposable {
   connect(streams: ClientStreams): ConnectedStdio;
 }
 
-/** Our ends, on the event loop. */
+/** Our ends. */
 interface ConnectedStdio extends Disposable {
-  readonly stdin: Pick<PipeWriter, "write" | "close"> | undefined;
+  readonly stdin: Pick<ByteDescriptor, "write" | "close"> | undefined;
   readonly outputs: readonly Output[];
   resize(size: TerminalSize): void;
 }
@@ -228,18 +226,16 @@ interface ConnectedStdio extends Disposable {
 class PipeStdio implements CommandStdio {
   readonly given: readonly (number | "null")[];
   readonly consoleSocket = undefined;
-  readonly #kernel: Kernel;
-  readonly #writers: PipeWriters;
+  readonly #descriptors: ByteDescriptors;
   readonly #theirs = new DisposableStack();
   readonly #ours = new DisposableStack();
   readonly #ends: readonly (Fd | undefined)[];
 
   constructor(
-    { kernel, writers }: { readonly kernel: Kernel; readonly writers: PipeWriters },
+    { ports: { kernel, descriptors } }: ExecStreamContext,
     streams: ClientStreams,
   ) {
-    this.#kernel = kernel;
-    this.#writers = writers;
+    this.#descriptors = descriptors;
     const ends: (Fd | undefined)[] = [];
     try {
       this.given = [streams.stdin, streams.stdout, streams.stderr].map((stream, position) => {
@@ -252,7 +248,7 @@ class PipeStdio implements CommandStdio {
         this.#theirs.use(theirs);
         ends.push(this.#ours.use(ours));
         // The runtime makes them the user's, so that `>/dev/stderr` of a shell can open its own anew.
-        if (position > 0) enlarge(kernel, ours);
+        enlarge(kernel, ours);
         return theirs.number;
       });
     } catch (error) {
@@ -270,9 +266,9 @@ class PipeStdio implements CommandStdio {
     const [input, ...ends] = this.#ends;
     const outputs = [stdout, stderr].flatMap((sink, index) => {
       const end = ends[index];
-      return end === undefined ? [] : [new Output(quiet(adoptReader(end)), sink, this.#kernel)];
+      return end === undefined ? [] : [new Output(this.#descriptors.open(end), sink)];
     });
-    const stdin = input === undefined ? undefined : this.#writers.open(input);
+    const stdin = input === undefined ? undefined : this.#descriptors.open(input);
     return {
       stdin,
       outputs,
@@ -294,10 +290,12 @@ class TerminalStdio implements CommandStdio {
   readonly given = ["null", "null", "null"] as const;
   readonly consoleSocket: string;
   readonly #kernel: Kernel;
+  readonly #descriptors: ByteDescriptors;
   readonly #socket: ConsoleSocket;
 
-  constructor(kernel: Kernel, socketPath: string) {
+  constructor({ ports: { kernel, descriptors } }: ExecStreamContext, socketPath: string) {
     this.#kernel = kernel;
+    this.#descriptors = descriptors;
     this.#socket = new ConsoleSocket(kernel, socketPath);
     this.consoleSocket = this.#socket.path;
   }
@@ -309,17 +307,19 @@ class TerminalStdio implements CommandStdio {
     if (master === undefined) {
       throw new InternalError("The runtime started a command without handing over its terminal");
     }
-    this.#kernel.setNonblocking(master.number, true);
-    const socket = quiet(adoptStream(master));
+    const terminal = this.#descriptors.open(master);
     return {
-      // A terminal has no end that its other side could be told of.
-      stdin: { write: (bytes) => writeTo(socket, bytes), close: () => {} },
-      outputs: [new Output(socket, stdout, this.#kernel)],
-      resize: (size) => {
-        const descriptor = descriptorOf(socket);
-        if (descriptor !== undefined) this.#kernel.setTerminalSize(descriptor, size);
+      stdin: {
+        // Nothing has the terminal open any more.
+        write: (bytes) => terminal.write(bytes).catch(falseAtEio),
+        // A terminal has no end that its other side could be told of.
+        close: () => {},
       },
-      [Symbol.dispose]: () => void socket.destroy(),
+      outputs: [new Output(terminal, stdout)],
+      resize: (size) => {
+        if (!master.closed) this.#kernel.setTerminalSize(master.number, size);
+      },
+      [Symbol.dispose]: () => terminal.close(),
     };
   }
 
@@ -328,9 +328,10 @@ class TerminalStdio implements CommandStdio {
   }
 }
 
-/** The end of a terminal comes as an error of its master. */
-function quiet(socket: Socket): Socket {
-  return socket.on("error", () => {});
+/** @throws what is not the end of a terminal, as its master has it */
+function falseAtEio(error: unknown): false {
+  if (!isErrno(error, "EIO")) throw error;
+  return false;
 }
 
 function enlarge(kernel: Kernel, pipe: Fd): void {
@@ -345,16 +346,14 @@ function enlarge(kernel: Kernel, pipe: Fd): void {
 class Output {
   /** Resolves at the output's end, when all of it has been written; rejects if the client is gone. */
   readonly done: Promise<void>;
-  readonly #socket: Socket;
+  readonly #end: ByteDescriptor;
   readonly #sink: ByteSink | undefined;
-  readonly #kernel: Kernel;
   #held = 0;
   #delivered = 0;
 
-  constructor(socket: Socket, sink: ByteSink | undefined, kernel: Kernel) {
-    this.#socket = socket;
+  constructor(end: ByteDescriptor, sink: ByteSink | undefined) {
+    this.#end = end;
     this.#sink = sink;
-    this.#kernel = kernel;
     this.done = this.#pump();
     this.done.catch(() => {}); // whoever converses looks at it
   }
@@ -375,11 +374,11 @@ class Output {
   }
 
   close(): void {
-    this.#socket.destroy();
+    this.#end.close();
   }
 
   async #pump(): Promise<void> {
-    for await (const chunk of readable(this.#socket)) {
+    for (let chunk = await this.#read(); chunk !== undefined; chunk = await this.#read()) {
       this.#held = chunk.length;
       await this.#sink?.write(chunk);
       this.#held = 0;
@@ -388,25 +387,18 @@ class Output {
     await this.#sink?.end();
   }
 
-  #waiting(): number {
-    const descriptor = descriptorOf(this.#socket);
-    const unread = descriptor === undefined ? 0 : this.#kernel.unreadBytes(descriptor);
-    return unread + this.#socket.readableLength + this.#held;
-  }
-}
-
-async function* readable(socket: Socket): AsyncGenerator<Uint8Array> {
-  // Its close would end the writing side of a terminal, too; whoever converses closes it.
-  const chunks = socket.iterator({ destroyOnReturn: false }) as AsyncIterator<Uint8Array>;
-  for (;;) {
-    let next: IteratorResult<Uint8Array>;
+  async #read(): Promise<Uint8Array | undefined> {
     try {
-      next = await chunks.next();
-    } catch {
-      return; // EIO: nothing has the terminal open any more; or it was closed here
+      return await this.#end.read();
+    } catch (error) {
+      // The end of a terminal comes as an error of its master.
+      if (isErrno(error, "EIO")) return undefined;
+      throw error;
     }
-    if (next.done === true) return;
-    yield next.value;
+  }
+
+  #waiting(): number {
+    return this.#end.unread() + this.#held;
   }
 }
 

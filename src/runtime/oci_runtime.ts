@@ -10,7 +10,7 @@ import type { ResourceType } from "../state/journal.ts";
 import type { Cgroups } from "../sys/cgroup.ts";
 import type { Kernel } from "../sys/kernel.ts";
 import type { OrphanKeeper, ProcessRunner } from "../sys/process_runner.ts";
-import { PipeWriters } from "../sys/pipe_writers.ts";
+import type { ByteDescriptors } from "../sys/byte_descriptors.ts";
 import type { SystemdUnits } from "../sys/systemd.ts";
 import type {
   FileWatcher,
@@ -72,6 +72,7 @@ import { RuntimeCommand } from "./runc.ts";
 /** What the runtime needs from `sys/`, and who hears of trouble. */
 export interface RuntimePorts {
   readonly kernel: Kernel;
+  readonly descriptors: ByteDescriptors;
   readonly cgroups: Cgroups;
   readonly runner: ProcessRunner;
   readonly orphans: OrphanKeeper;
@@ -102,7 +103,6 @@ export class OciRuntime implements ContainerRuntime, Disposable {
   readonly #command: RuntimeCommand;
   readonly #exits: ExitWatcher;
   readonly #attachments: Attachments;
-  readonly #writers: PipeWriters;
   /** Reopens under way: two at once would each replace the log of the other. */
   readonly #reopening = new Map<ContainerId, Promise<void>>();
 
@@ -131,7 +131,6 @@ export class OciRuntime implements ContainerRuntime, Disposable {
     this.#ports = ports;
     this.#found = found;
     this.#command = new RuntimeCommand(ports.runner, { ...options.environment });
-    this.#writers = new PipeWriters(ports.kernel);
     this.#attachments = new Attachments(ports.kernel);
     this.#exits = new ExitWatcher({
       exitsDir: options.exitsDir,
@@ -308,7 +307,6 @@ export class OciRuntime implements ContainerRuntime, Disposable {
       handler: this.#handlerOf(request.place),
       options: this.#options,
       ports: this.#ports,
-      writers: this.#writers,
     });
   }
 
@@ -331,7 +329,6 @@ export class OciRuntime implements ContainerRuntime, Disposable {
 
   [Symbol.dispose](): void {
     this.#attachments[Symbol.dispose]();
-    this.#writers[Symbol.dispose]();
     this.#exits[Symbol.dispose]();
   }
 

@@ -10,6 +10,7 @@ import {
   type TerminalSize,
 } from "../model/mod.ts";
 import type { ExecSession, StreamService } from "../pod/mod.ts";
+import { ByteDescriptors, createLinuxKernel } from "../sys/mod.ts";
 import { silentLogger } from "../telemetry/mod.ts";
 import { StreamingServer, type StreamingServerOptions } from "./server.ts";
 
@@ -100,6 +101,10 @@ function aborted(signal: AbortSignal): Promise<void> {
   });
 }
 
+const kernel = createLinuxKernel();
+/** For all servers of a test file, as a node has them. */
+const descriptors = new ByteDescriptors(kernel);
+
 /** A server on a free port of the loopback address. */
 export function testServer(
   service: StreamService,
@@ -115,6 +120,8 @@ export function testServer(
       watchDirectory: () => ({ [Symbol.dispose]: () => {} }),
       [Symbol.dispose]: () => {},
     },
+    kernel,
+    descriptors,
     clock: new SystemClock(),
     log: silentLogger,
     ...options,

@@ -3,11 +3,14 @@
  *
  * @module
  */
-import type { Socket } from "node:net";
 import { UnavailableError } from "../errors/mod.ts";
 import type { ByteSink, ByteSource } from "../model/mod.ts";
+import type { ByteDescriptor } from "../sys/mod.ts";
 
-/** Owns the socket. Made paused: nothing is read before it is asked for. */
+/** What carries the bytes: a TCP socket's descriptor, or TLS above one. */
+export type Transport = Pick<ByteDescriptor, "read" | "write" | "endWriting" | "close">;
+
+/** Owns its transport. Nothing is read before it is asked for. One write at a time. */
 export class Connection implements ByteSink {
   readonly source: ByteSource;
   /** Itself, for what wants to be told which half it has. */
@@ -15,100 +18,67 @@ export class Connection implements ByteSink {
   /** Aborted when the connection is lost or cut; not by an end in order. */
   readonly signal: AbortSignal;
   readonly closed: Promise<void>;
-  readonly #socket: Socket;
+  readonly #transport: Transport;
   readonly #lost = new AbortController();
-  #chunks: Uint8Array[] = [];
+  readonly #resolveClosed: () => void;
+  /** Read too far and given back. */
+  #unread: Uint8Array | undefined;
   #ended = false;
-  #isClosed = false;
-  #wakeReader: (() => void) | undefined;
+  #lastWrite: Promise<void> = Promise.resolve();
 
-  constructor(socket: Socket) {
-    this.#socket = socket;
+  constructor(transport: Transport) {
+    this.#transport = transport;
     this.signal = this.#lost.signal;
     this.source = { [Symbol.asyncIterator]: () => this.#read() };
     const { promise, resolve } = Promise.withResolvers<void>();
     this.closed = promise;
-    socket.on("data", (chunk: Uint8Array) => {
-      this.#chunks.push(chunk);
-      // One chunk at a time: the next is read when this one has been taken.
-      socket.pause();
-      this.#wakeReader?.();
-    });
-    socket.on("end", () => {
-      this.#ended = true;
-      this.#wakeReader?.();
-    });
-    socket.on("error", (error) =>
-      this.cut(
-        new UnavailableError("The client is gone", {
-          cause: error,
-        }),
-      ));
-    socket.once("close", () => {
-      this.#isClosed = true;
-      if (!this.#ended) this.#lost.abort(new UnavailableError("The client is gone"));
-      this.#wakeReader?.();
-      resolve();
-    });
-    socket.pause();
+    this.#resolveClosed = resolve;
   }
 
   /** Gives back what was read too far; the next read begins with it. */
   unread(bytes: Uint8Array): void {
-    if (bytes.length > 0) this.#chunks.unshift(bytes);
+    if (bytes.length > 0) this.#unread = bytes;
   }
 
   /** The next bytes, or undefined at the end. @throws {UnavailableError} the client is gone */
   async read(): Promise<Uint8Array | undefined> {
-    while (true) {
-      const chunk = this.#chunks.shift();
-      if (chunk !== undefined) return chunk;
-      if (this.signal.aborted) throw this.signal.reason;
-      if (this.#ended || this.#isClosed) return undefined;
-      await new Promise<void>((resolve) => {
-        this.#wakeReader = resolve;
-        this.#socket.resume();
-      });
-    }
+    const given = this.#unread;
+    this.#unread = undefined;
+    if (given !== undefined) return given;
+    if (this.#ended) return undefined;
+    const chunk = await this.#attempt(() => this.#transport.read());
+    if (chunk === undefined) this.#ended = true;
+    return chunk;
   }
 
   write(bytes: Uint8Array): Promise<void> {
-    const socket = this.#socket;
-    if (this.signal.aborted || this.#isClosed || socket.writableEnded) {
-      return Promise.reject(this.signal.reason ?? new UnavailableError("The client is gone"));
-    }
-    if (socket.write(bytes)) return Promise.resolve();
-    return new Promise<void>((resolve, reject) => {
-      const settle = () => {
-        socket.off("drain", settle);
-        socket.off("close", settle);
-        if (this.#isClosed || socket.destroyed) {
-          reject(this.signal.reason ?? new UnavailableError("The client is gone"));
-        } else resolve();
-      };
-      socket.once("drain", settle);
-      socket.once("close", settle);
-    });
+    return this.writeParts([bytes]);
   }
 
   /** As {@link write} of all of them, which leave together. */
-  async writeParts(parts: readonly Uint8Array[]): Promise<void> {
-    this.#socket.cork();
-    const written = parts.map((part) => this.write(part));
-    this.#socket.uncork();
-    await Promise.all(written);
+  writeParts(parts: readonly Uint8Array[]): Promise<void> {
+    const written = this.#write(parts);
+    this.#lastWrite = written.catch(() => {}); // whoever wrote learns of it
+    return written;
   }
 
-  end(): Promise<void> {
-    if (!this.#socket.destroyed && !this.#socket.writableEnded) this.#socket.end();
-    return Promise.resolve();
+  async #write(parts: readonly Uint8Array[]): Promise<void> {
+    if (await this.#attempt(() => this.#transport.write(...parts))) return;
+    this.cut(new UnavailableError("The client is gone"));
+    throw this.signal.reason;
+  }
+
+  /** Ends our side, behind what is being written. */
+  async end(): Promise<void> {
+    await this.#lastWrite;
+    if (!this.signal.aborted) this.#transport.endWriting();
   }
 
   /** Closes at once, whatever is under way. */
   cut(reason: Error): void {
     if (!this.signal.aborted) this.#lost.abort(reason);
-    this.#socket.destroy();
-    this.#wakeReader?.();
+    this.#transport.close();
+    this.#resolveClosed();
   }
 
   destroy(): void {
@@ -117,23 +87,35 @@ export class Connection implements ByteSink {
 
   /** Ends our side and waits for the client's, but not longer than `timeoutMs`. */
   async close(timeoutMs: number): Promise<void> {
-    if (this.#isClosed) return;
-    await this.end();
+    if (this.signal.aborted) return;
     const timer = setTimeout(
       () => this.cut(new UnavailableError("The client did not close the connection")),
       timeoutMs,
     );
     try {
+      await this.end();
       // What still comes is of no interest, but unread it would keep the end from being seen.
       while (await this.read() !== undefined);
-      this.#socket.destroySoon();
-      await this.closed;
     } catch {
       // The client is gone: closed is closed.
     } finally {
       clearTimeout(timer);
-      this.#socket.destroy();
+      this.destroy();
     }
+  }
+
+  /** @throws {UnavailableError} the client is gone, or the connection was cut meanwhile */
+  async #attempt<T>(work: () => Promise<T>): Promise<T> {
+    this.signal.throwIfAborted();
+    let result: T;
+    try {
+      result = await work();
+    } catch (cause) {
+      this.cut(new UnavailableError("The client is gone", { cause }));
+      throw this.signal.reason;
+    }
+    this.signal.throwIfAborted();
+    return result;
   }
 
   async *#read(): AsyncGenerator<Uint8Array> {

@@ -14,9 +14,9 @@ import { isIP } from "node:net";
 import { errorMessage, UnavailableError } from "../errors/mod.ts";
 import type { Clock, ContainerId, SandboxId } from "../model/mod.ts";
 import type { ExecSession, StreamService } from "../pod/mod.ts";
-import type { FileWatcher } from "../sys/mod.ts";
+import { type ByteDescriptors, type FileWatcher, type Kernel, takeDescriptor } from "../sys/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
-import { Connection } from "./connection.ts";
+import { Connection, type Transport } from "./connection.ts";
 import { readHead, refusalBytes, refused, RefusedRequest, type RequestHead } from "./http_head.ts";
 import { IdleTimer } from "./idle_timer.ts";
 import { CLOSE_TIMEOUT_MS, CONNECTIONS_LIMIT, HEAD_TIMEOUT_MS, KEEP_ALIVE_MS } from "./limits.ts";
@@ -35,6 +35,7 @@ import {
   type TlsOptions,
   watchTlsFiles,
 } from "./tls_files.ts";
+import { TlsTransport } from "./tls_transport.ts";
 import { asksForWebSocket } from "./websocket/handshake.ts";
 
 export interface StreamingServerOptions {
@@ -47,6 +48,8 @@ export interface StreamingServerOptions {
   readonly idleTimeoutMs: number;
   readonly service: StreamService;
   readonly fileWatcher: FileWatcher;
+  readonly kernel: Kernel;
+  readonly descriptors: ByteDescriptors;
   readonly clock: Clock;
   readonly log: Logger;
   /** Makes the descriptors of this process close-on-exec: Deno's listening socket is not. */
@@ -100,15 +103,21 @@ export class StreamingServer implements StreamUrls, AsyncDisposable {
    * @throws {UnavailableError} the address or port cannot be had
    */
   static async listen(options: StreamingServerOptions): Promise<StreamingServer> {
-    const { tls, fileWatcher, log } = options;
+    const { tls, fileWatcher, log, kernel, descriptors } = options;
     // Who connects between bind and the next turn waits for the server that serves it.
     const listening = Promise.withResolvers<StreamingServer>();
-    const onSocket = (socket: Socket) =>
-      void listening.promise.then((server) => server.#connected(socket));
+    const serve = (transport: Transport) =>
+      void listening.promise.then((server) => server.#connected(transport));
     const common = { allowHalfOpen: true, noDelay: true, pauseOnConnect: true };
     let server: Server | TlsServer;
-    if (tls === undefined) server = createServer(common, onSocket);
-    else {
+    if (tls === undefined) {
+      server = createServer(common, (socket) => {
+        keepLively(socket);
+        const fd = takeDescriptor(socket, kernel);
+        // Undefined of a client that has gone already.
+        if (fd !== undefined) serve(descriptors.open(fd));
+      });
+    } else {
       const suites = allowedSuites(tls.cipherSuites);
       const secure = createTlsServer({
         ...common,
@@ -121,7 +130,10 @@ export class StreamingServer implements StreamUrls, AsyncDisposable {
             suite: socket.getCipher().standardName,
           });
           socket.destroy();
-        } else onSocket(socket);
+        } else {
+          keepLively(socket);
+          serve(new TlsTransport(socket));
+        }
       });
       secure.on("tlsClientError", (error: Error) => {
         log.debug("A TLS handshake failed", { error: error.message });
@@ -172,10 +184,8 @@ export class StreamingServer implements StreamUrls, AsyncDisposable {
   }
 
   /** A new connection, which this owns from now on. */
-  #connected(socket: Socket): void {
-    socket.setNoDelay(true);
-    socket.setKeepAlive(true, KEEP_ALIVE_MS);
-    const connection = new Connection(socket);
+  #connected(transport: Transport): void {
+    const connection = new Connection(transport);
     this.#connections.add(connection);
     void connection.closed.then(() => this.#connections.delete(connection));
     const cut = new AbortController();
@@ -266,6 +276,11 @@ export class StreamingServer implements StreamUrls, AsyncDisposable {
   #cutAll(): void {
     for (const connection of this.#connections) connection.destroy();
   }
+}
+
+function keepLively(socket: Socket): void {
+  socket.setNoDelay(true);
+  socket.setKeepAlive(true, KEEP_ALIVE_MS);
 }
 
 /** A session that does not end by itself after it was told to is cut. */

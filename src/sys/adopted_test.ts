@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer, type Socket } from "node:net";
-import { adoptStream, adoptTcp, descriptorOf } from "./adopted.ts";
-import { AF_INET, AF_UNIX, IN_CREATE, SOCK_SEQPACKET, SOCK_STREAM } from "./constants.ts";
+import { connect, createServer, type Socket } from "node:net";
+import { adoptStream, descriptorOf, takeDescriptor } from "./adopted.ts";
+import { ByteDescriptors } from "./byte_descriptors.ts";
+import { AF_UNIX, IN_CREATE, SOCK_SEQPACKET, SOCK_STREAM } from "./constants.ts";
 import { decodeInotify } from "./file_watcher.ts";
+import type { Fd } from "./kernel.ts";
 import { createLinuxKernel } from "./linux.ts";
 
 const kernel = createLinuxKernel();
@@ -103,18 +105,35 @@ Deno.test("an adopted eventfd delivers its counter", async () => {
   await once(socket, "close");
 });
 
-Deno.test("an adopted TCP socket that is still connecting carries data both ways", async () => {
-  const server = createServer((peer) => peer.pipe(peer));
+Deno.test("a TCP socket that a server took lives on as a descriptor, with all that has come", async () => {
+  const taken = Promise.withResolvers<Fd>();
+  const server = createServer(
+    { pauseOnConnect: true, allowHalfOpen: true },
+    (socket) => taken.resolve(takeDescriptor(socket, kernel)!),
+  );
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  const fd = kernel.socket(AF_INET, SOCK_STREAM, 0);
-  kernel.setNonblocking(fd.number, true);
-  kernel.connectTcp(fd.number, "127.0.0.1", port);
-  const socket = adoptTcp(fd);
-  socket.write("echo");
-  assert.equal(await next(socket), "echo");
-  socket.destroy();
+  const client = connect((server.address() as { port: number }).port, "127.0.0.1");
+  client.end("all of it");
+  using descriptors = new ByteDescriptors(kernel);
+  const fd = await taken.promise;
+  using descriptor = descriptors.open(fd);
+  // A client that Node still held would be closed by now.
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.deepEqual(await descriptor.read(), new TextEncoder().encode("all of it"));
+  assert.equal(await descriptor.read(), undefined);
+  assert.equal(await descriptor.write(new TextEncoder().encode("answer")), true);
+  assert.equal(await next(client), "answer");
+  const own = Deno.readLinkSync(`/proc/self/fd/${fd.number}`);
+  const sockets = [...Deno.readDirSync("/proc/self/fd")].filter(({ name }) => {
+    try {
+      return Deno.readLinkSync(`/proc/self/fd/${name}`) === own;
+    } catch {
+      return false; // the descriptor of the directory itself
+    }
+  });
+  assert.equal(sockets.length, 1, "Node has closed its own");
+  client.destroy();
   server.close();
   await once(server, "close");
 });

@@ -20,7 +20,7 @@ import {
   PermissionDeniedError,
   shown,
 } from "../errors/mod.ts";
-import type { PipeWriter } from "./pipe_writers.ts";
+import type { ByteDescriptor } from "./byte_descriptors.ts";
 import type {
   Command,
   CommandResult,
@@ -64,7 +64,7 @@ export interface StartedProgram {
 }
 
 /** The writing end of a program's standard input. */
-export type ProgramInput = Pick<PipeWriter, "write" | "close">;
+export type ProgramInput = Pick<ByteDescriptor, "write" | "close">;
 
 export class NodeProcessRunner implements ProcessRunner {
   readonly #starter: ProgramStarter;

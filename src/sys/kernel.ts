@@ -137,6 +137,13 @@ export interface DescriptorCalls {
   pread(fd: number, into: Uint8Array, offset: bigint): number;
   /** One `write(2)`; may be short. */
   write(fd: number, bytes: Uint8Array): number;
+  /**
+   * What a non-blocking descriptor has, at most `limit` bytes, in memory of its own; empty at the end,
+   * undefined if there is nothing yet.
+   */
+  readNow(fd: number, limit: number): Uint8Array<ArrayBuffer> | undefined;
+  /** One `writev(2)` to a non-blocking descriptor; may be short, undefined if it takes nothing now. */
+  writeNow(fd: number, parts: readonly Uint8Array[]): number | undefined;
   pipe2(flags: number): { readonly read: Fd; readonly write: Fd };
   /** Takes over a descriptor that another thread of this process made and left to the caller. */
   own(number: number): Fd;
@@ -199,6 +206,8 @@ export interface SocketCalls {
   /** The descriptor that comes with the next message of a unix socket (`SCM_RIGHTS`), if one does. */
   receiveDescriptor(fd: number): Fd | undefined;
   peerCredentials(fd: number): PeerCredentials;
+  /** `shutdown(2)` of the sending half of a connected socket. */
+  shutdownWriting(fd: number): void;
 }
 
 /** What the kernel tells by itself. */

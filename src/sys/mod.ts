@@ -82,9 +82,9 @@ export type {
   ProcessWatcher,
 } from "./watching.ts";
 export { InotifyWatcher } from "./file_watcher.ts";
-export { adoptReader, adoptStream, adoptTcp, descriptorOf } from "./adopted.ts";
+export { adoptReader, adoptStream, descriptorOf, takeDescriptor } from "./adopted.ts";
 export { type TcpAddress, TcpConnections, type TcpConnector } from "./tcp_connections.ts";
-export { type PipeWriter, PipeWriters } from "./pipe_writers.ts";
+export { type ByteDescriptor, ByteDescriptors } from "./byte_descriptors.ts";
 export { Listener, type ListenerOptions } from "./listener.ts";
 export { peerOf } from "./peer.ts";
 

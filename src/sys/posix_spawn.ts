@@ -14,7 +14,7 @@ import { errnoName } from "./errno.ts";
 import { type EventPoll, openEventPoll } from "./_event_poll.ts";
 import { PR_SET_CHILD_SUBREAPER } from "./constants.ts";
 import type { Fd, Kernel } from "./kernel.ts";
-import { PipeWriters } from "./pipe_writers.ts";
+import { ByteDescriptors } from "./byte_descriptors.ts";
 import type { ExpectedOrphan, OrphanKeeper, ProcessEnding } from "./process_runner.ts";
 import { signalName } from "./signals.ts";
 
@@ -75,7 +75,7 @@ type Ending = ProcessEnding;
 
 export class PosixSpawner implements ProgramStarter, OrphanKeeper, Disposable {
   readonly #kernel: Kernel;
-  readonly #writers: PipeWriters;
+  readonly #descriptors: ByteDescriptors;
   readonly #libc = Deno.dlopen("libc.so.6", SYMBOLS);
   readonly #children = new Map<bigint, Child>();
   readonly #poll: EventPoll;
@@ -87,7 +87,7 @@ export class PosixSpawner implements ProgramStarter, OrphanKeeper, Disposable {
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
-    this.#writers = new PipeWriters(kernel);
+    this.#descriptors = new ByteDescriptors(kernel);
     this.#poll = openEventPoll({
       kernel,
       onEvents: (events) => {
@@ -114,7 +114,7 @@ export class PosixSpawner implements ProgramStarter, OrphanKeeper, Disposable {
     const started = {
       pid,
       ended: this.#watch(pid),
-      ...(input === undefined ? {} : { stdin: this.#writers.open(input) }),
+      ...(input === undefined ? {} : { stdin: this.#descriptors.open(input) }),
       ...(output === undefined ? {} : { stdout: adoptReader(output) }),
       ...(errors === undefined ? {} : { stderr: adoptReader(errors) }),
     };
@@ -158,7 +158,7 @@ export class PosixSpawner implements ProgramStarter, OrphanKeeper, Disposable {
     this.#stopReaping?.();
     for (const { pidfd } of this.#children.values()) pidfd.close();
     this.#children.clear();
-    this.#writers[Symbol.dispose]();
+    this.#descriptors[Symbol.dispose]();
     this.#poll[Symbol.dispose]();
   }
 

@@ -4,18 +4,9 @@
  *
  * @module
  */
-import type { Socket } from "node:net";
 import { isErrno } from "../errors/mod.ts";
-import { type EventPoll, openEventPoll } from "./_event_poll.ts";
-import { adoptTcp } from "./adopted.ts";
-import {
-  AF_INET,
-  AF_INET6,
-  EPOLLONESHOT,
-  EPOLLOUT,
-  SOCK_NONBLOCK,
-  SOCK_STREAM,
-} from "./constants.ts";
+import type { ByteDescriptor, ByteDescriptors } from "./byte_descriptors.ts";
+import { AF_INET, AF_INET6, SOCK_NONBLOCK, SOCK_STREAM } from "./constants.ts";
 import type { Fd, Kernel } from "./kernel.ts";
 import type { NamespaceSockets } from "./namespaces.ts";
 
@@ -29,51 +20,46 @@ export interface TcpAddress {
 
 export interface TcpConnector {
   /**
-   * A connection whose halves end one by one. The caller destroys the socket.
+   * A connection whose halves end one by one. The caller closes it.
    *
    * @throws {SyscallError} the kernel's reason, such as ECONNREFUSED
    * @throws the reason of `signal`, once it has fired
    */
-  connect(to: TcpAddress, signal: AbortSignal): Promise<Socket>;
+  connect(to: TcpAddress, signal: AbortSignal): Promise<ByteDescriptor>;
 }
 
 export interface TcpConnectionsOptions {
   readonly kernel: Kernel;
   readonly sockets: NamespaceSockets;
+  readonly descriptors: ByteDescriptors;
 }
 
-export class TcpConnections implements TcpConnector, Disposable {
+export class TcpConnections implements TcpConnector {
   readonly #options: TcpConnectionsOptions;
-  readonly #poll: EventPoll;
-  /** By key of the poll: sockets whose connection is neither made nor refused. */
-  readonly #connecting = new Map<bigint, () => void>();
-  #lastKey = 0n;
 
   constructor(options: TcpConnectionsOptions) {
     this.#options = options;
-    this.#poll = openEventPoll({
-      kernel: options.kernel,
-      onEvents: (events) => {
-        for (const { data } of events) this.#connecting.get(data)?.();
-      },
-    });
   }
 
-  async connect(to: TcpAddress, signal: AbortSignal): Promise<Socket> {
-    const { address, port } = to;
-    using fd = await this.#socket(to);
+  async connect(to: TcpAddress, signal: AbortSignal): Promise<ByteDescriptor> {
+    using undo = new DisposableStack();
+    const fd = undo.use(await this.#socket(to));
     signal.throwIfAborted();
-    this.#options.kernel.connectTcp(fd.number, address, port);
-    // Asked a second time the kernel tells how it went; on a loopback it often knows at once.
-    if (!this.#isConnected(fd, to)) {
-      await this.#settled(fd, signal);
-      this.#isConnected(fd, to);
+    const connection = undo.use(this.#options.descriptors.open(fd));
+    const aborted = () => connection.close();
+    signal.addEventListener("abort", aborted, { once: true });
+    try {
+      this.#options.kernel.connectTcp(fd.number, to.address, to.port);
+      // Asked again the kernel tells how it went; on a loopback it often knows at once.
+      while (!this.#isConnected(fd, to)) {
+        await connection.writable();
+        signal.throwIfAborted();
+      }
+    } finally {
+      signal.removeEventListener("abort", aborted);
     }
-    return adoptTcp(fd);
-  }
-
-  [Symbol.dispose](): void {
-    this.#poll[Symbol.dispose]();
+    undo.move();
+    return connection;
   }
 
   async #socket({ netnsPath, address }: TcpAddress): Promise<Fd> {
@@ -93,25 +79,6 @@ export class TcpConnections implements TcpConnector, Disposable {
       if (isErrno(error, "EISCONN")) return true;
       if (isErrno(error, "EALREADY")) return false;
       throw error;
-    }
-  }
-
-  /** Resolves when the connection is made or refused. */
-  async #settled(fd: Fd, signal: AbortSignal): Promise<void> {
-    const key = ++this.#lastKey;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const aborted = () => reject(signal.reason);
-    signal.addEventListener("abort", aborted, { once: true });
-    this.#connecting.set(key, resolve);
-    this.#poll.keepAlive(true);
-    try {
-      this.#poll.add(fd.number, key, EPOLLOUT | EPOLLONESHOT);
-      await promise;
-    } finally {
-      signal.removeEventListener("abort", aborted);
-      this.#connecting.delete(key);
-      this.#poll.remove(fd.number);
-      if (this.#connecting.size === 0) this.#poll.keepAlive(false);
     }
   }
 }

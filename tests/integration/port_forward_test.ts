@@ -15,7 +15,12 @@ import { newSandboxId, type SandboxId } from "../../src/model/mod.ts";
 import { PortForwards } from "../../src/pod/mod.ts";
 import type { SandboxRecord } from "../../src/pod/sandbox.ts";
 import { PodSandboxConfig } from "../../src/proto/mod.ts";
-import { createLinuxKernel, TcpConnections, WorkerNamespaces } from "../../src/sys/mod.ts";
+import {
+  ByteDescriptors,
+  createLinuxKernel,
+  TcpConnections,
+  WorkerNamespaces,
+} from "../../src/sys/mod.ts";
 import { PORTS } from "./forwarded_server.ts";
 
 const MB = 1 << 20;
@@ -31,7 +36,7 @@ class Pods implements AsyncDisposable {
   readonly #root = Deno.makeTempDirSync({ prefix: "sauropod-forward-" });
   readonly #kernel = createLinuxKernel();
   readonly namespaces = new WorkerNamespaces(this.#kernel);
-  readonly #connections = new TcpConnections({ kernel: this.#kernel, sockets: this.namespaces });
+  readonly #descriptors = new ByteDescriptors(this.#kernel);
   #server: Deno.ChildProcess | undefined;
   state: "ready" | "stopped" = "ready";
   readonly forwards: PortForwards;
@@ -39,7 +44,11 @@ class Pods implements AsyncDisposable {
   private constructor(connectDeadlineMs: number) {
     this.forwards = new PortForwards({
       registry: { requireSandbox: (id) => this.#record(id) },
-      connections: this.#connections,
+      connections: new TcpConnections({
+        kernel: this.#kernel,
+        sockets: this.namespaces,
+        descriptors: this.#descriptors,
+      }),
       connectDeadlineMs,
     });
   }
@@ -87,7 +96,7 @@ class Pods implements AsyncDisposable {
       // It has ended already.
     }
     await this.#server?.status;
-    this.#connections[Symbol.dispose]();
+    this.#descriptors[Symbol.dispose]();
     await this.namespaces.release(this.net);
     this.namespaces[Symbol.dispose]();
     await Deno.remove(this.#root, { recursive: true });

@@ -7,6 +7,7 @@
 import { SystemClock } from "../../src/model/mod.ts";
 import { type ContainerPlace, OciRuntime, type RuntimeOptions } from "../../src/runtime/mod.ts";
 import {
+  ByteDescriptors,
   Cgroups,
   createLinuxKernel,
   detectNodeFacts,
@@ -44,6 +45,7 @@ const runner: ProcessRunner = {
 };
 const runtime = await OciRuntime.open(options, {
   kernel,
+  descriptors: new ByteDescriptors(kernel),
   cgroups: new Cgroups({ kernel, layout: detectNodeFacts().cgroups }),
   runner,
   orphans: new PosixSpawner(kernel),

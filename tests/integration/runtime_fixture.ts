@@ -15,6 +15,7 @@ import {
   type RuntimePorts,
 } from "../../src/runtime/mod.ts";
 import {
+  ByteDescriptors,
   Cgroups,
   createLinuxKernel,
   detectNodeFacts,
@@ -106,6 +107,7 @@ export class RuntimeFixture implements AsyncDisposable {
     };
     const ports: RuntimePorts = {
       kernel,
+      descriptors: own.use(new ByteDescriptors(kernel)),
       cgroups: new Cgroups({ kernel, layout: detectNodeFacts().cgroups }),
       runner: new NodeProcessRunner(),
       orphans: own.use(new PosixSpawner(kernel)),

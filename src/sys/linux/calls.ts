@@ -36,6 +36,15 @@ export class Calls {
     return this.libc.check(syscall, what, () => call(this.libc.call));
   }
 
+  /** As {@link Calls.check}, and undefined if the call would have to wait. */
+  attempt(
+    syscall: string,
+    what: () => string,
+    call: (symbols: Symbols) => number | bigint,
+  ): number | undefined {
+    return this.libc.attempt(syscall, what, () => call(this.libc.call));
+  }
+
   /** As {@link Calls.check}, for a call that makes a descriptor. */
   fd(syscall: string, what: () => string, call: (symbols: Symbols) => number | bigint): Fd {
     return this.own(this.check(syscall, what, call));

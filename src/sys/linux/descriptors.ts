@@ -2,6 +2,7 @@
 import { LOCK_NB, O_CLOEXEC, O_NONBLOCK } from "../constants.ts";
 import type { DescriptorCalls } from "../kernel.ts";
 import { type Bytes, type Calls, descriptor } from "./calls.ts";
+import { encodeIoVector } from "./structs.ts";
 
 /** Commands of fcntl(2): F_GETFD and F_SETFD, F_GETFL and F_SETFL. */
 const DESCRIPTOR_FLAGS = { get: 1, set: 2 };
@@ -12,6 +13,8 @@ const FIONREAD = 0x541bn;
 const TIOCSWINSZ = 0x5414n;
 
 export function descriptorCalls(calls: Calls): DescriptorCalls {
+  /** Where {@link DescriptorCalls.readNow} reads to, before it knows how much there is. */
+  let scratch: Bytes = new Uint8Array(0);
   return {
     read(fd, into) {
       return calls.check(
@@ -35,6 +38,31 @@ export function descriptorCalls(calls: Calls): DescriptorCalls {
         () => descriptor(fd),
         (c) => c.write(fd, bytes as Bytes, BigInt(bytes.length)),
       );
+    },
+
+    readNow(fd, limit) {
+      if (scratch.length < limit) scratch = new Uint8Array(limit);
+      const length = calls.attempt(
+        "read",
+        () => descriptor(fd),
+        (c) => c.read(fd, scratch, BigInt(limit)),
+      );
+      return length === undefined ? undefined : scratch.slice(0, length);
+    },
+
+    writeNow(fd, parts) {
+      const what = () => descriptor(fd);
+      const [bytes, ...more] = parts;
+      if (bytes === undefined) return 0;
+      if (more.length === 0) {
+        return calls.attempt(
+          "write",
+          what,
+          (c) => c.write(fd, bytes as Bytes, BigInt(bytes.length)),
+        );
+      }
+      const vector = encodeIoVector(parts);
+      return calls.attempt("writev", what, (c) => c.writev(fd, vector, parts.length));
     },
 
     pipe2(flags) {

@@ -15,6 +15,7 @@ const SYMBOLS = {
   read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
   pread: { parameters: ["i32", "buffer", "usize", "i64"], result: "isize" },
   write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+  writev: { parameters: ["i32", "buffer", "i32"], result: "isize" },
   lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
   statx: { parameters: ["i32", "buffer", "i32", "u32", "buffer"], result: "i32" },
   statfs: { parameters: ["buffer", "buffer"], result: "i32" },
@@ -63,6 +64,7 @@ const SYMBOLS = {
   accept4: { parameters: ["i32", "pointer", "pointer", "i32"], result: "i32" },
   recvmsg: { parameters: ["i32", "buffer", "i32"], result: "isize" },
   getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
+  shutdown: { parameters: ["i32", "i32"], result: "i32" },
   fcntl: { parameters: ["i32", "i32", "i64"], result: "i32" },
   inotify_init1: { parameters: ["i32"], result: "i32" },
   inotify_add_watch: { parameters: ["i32", "buffer", "u32"], result: "i32" },
@@ -92,6 +94,7 @@ export type Symbols = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 export type RawSymbols = Deno.DynamicLibrary<typeof RAW_SYMBOLS>["symbols"];
 
 const EINTR = 4;
+const EAGAIN = 11;
 
 export class Libc {
   readonly call: Symbols;
@@ -121,6 +124,21 @@ export class Libc {
       const result = Number(call());
       if (result !== -1) return result;
       const errno = this.errno;
+      if (errno !== EINTR) throw this.error(syscall, errno, what());
+    }
+  }
+
+  /** As {@link Libc.check}, and undefined if the call would have to wait. */
+  attempt(
+    syscall: string,
+    what: () => string,
+    call: () => number | bigint,
+  ): number | undefined {
+    for (;;) {
+      const result = Number(call());
+      if (result !== -1) return result;
+      const errno = this.errno;
+      if (errno === EAGAIN) return undefined;
       if (errno !== EINTR) throw this.error(syscall, errno, what());
     }
   }

@@ -9,6 +9,7 @@ import { DescriptorMessage, encodeSocketAddress } from "./structs.ts";
 const SOCK_CLOEXEC = O_CLOEXEC;
 const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
+const SHUT_WR = 1;
 const SUN_PATH_MAX = 107;
 const MSG_DONTWAIT = 0x40;
 const MSG_CMSG_CLOEXEC = 0x40000000;
@@ -49,6 +50,10 @@ export function socketCalls(calls: Calls): SocketCalls {
       } catch (error) {
         if ((error as { code?: string }).code !== "EINPROGRESS") throw error;
       }
+    },
+
+    shutdownWriting(fd) {
+      calls.check("shutdown", () => descriptor(fd), (c) => c.shutdown(fd, SHUT_WR));
     },
 
     bindUnix(fd, path) {

@@ -163,6 +163,20 @@ function ipv6Bytes(address: string): number[] {
   });
 }
 
+/** `struct iovec` of each part. The parts must be kept while the kernel looks at it. */
+export function encodeIoVector(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(16 * parts.length);
+  const v = view(bytes);
+  parts.forEach((part, index) => {
+    // Small arrays may lie in the heap, where they move: asking for their buffer takes them out of it.
+    void part.buffer;
+    const address = Deno.UnsafePointer.of(part as Uint8Array<ArrayBuffer>);
+    v.setBigUint64(16 * index, Deno.UnsafePointer.value(address), true);
+    v.setBigUint64(16 * index + 8, BigInt(part.length), true);
+  });
+  return bytes;
+}
+
 export function encodeEpollEvent(events: number, data: bigint): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(EPOLL_EVENT_SIZE);
   view(bytes).setUint32(0, events, true);

@@ -18,6 +18,7 @@ import type { ByteSink, ByteSource, SandboxId } from "../model/mod.ts";
 import type { ByteDescriptor } from "../sys/byte_descriptors.ts";
 import type { TcpConnector } from "../sys/tcp_connections.ts";
 import type { PodRegistry } from "./registry.ts";
+import { SessionCount } from "./session_count.ts";
 import type { SandboxRecord } from "./sandbox.ts";
 import type { StreamService } from "./streams.ts";
 
@@ -35,6 +36,8 @@ export interface ForwardedStreams {
 
 /** A program whose queue of connections is full gets so long to take one. */
 const CONNECT_DEADLINE_MS = 10_000;
+/** Connections to ports of pods, of all sessions together: each is a descriptor and a socket in a pod. */
+export const FORWARDED_LIMIT = 1_024;
 /** In the order in which a program is looked for, as `localhost` is for most resolvers. */
 const LOOPBACKS = ["127.0.0.1", "::1"] as const;
 /** Nobody there, or no such family in the namespace. */
@@ -42,6 +45,7 @@ const NOBODY = ["ECONNREFUSED", "EADDRNOTAVAIL", "EAFNOSUPPORT", "ENETUNREACH"] 
 
 export class PortForwards implements Pick<StreamService, "checkPortForward" | "portForward"> {
   readonly #options: PortForwardsOptions;
+  readonly #connections = new SessionCount("forwarded connections", FORWARDED_LIMIT);
   readonly #running = new Map<SandboxId, Set<AbortController>>();
 
   constructor(options: PortForwardsOptions) {
@@ -65,6 +69,7 @@ export class PortForwards implements Pick<StreamService, "checkPortForward" | "p
       });
     }
     const record = this.#requireReady(sandbox);
+    using _connection = this.#connections.enter();
     const ending = new AbortController();
     const running = this.#running.get(record.id) ?? new Set();
     this.#running.set(record.id, running.add(ending));

@@ -4,19 +4,20 @@
  *
  * @module
  */
-import { FailedPreconditionError, ResourceExhaustedError } from "../errors/mod.ts";
+import { FailedPreconditionError } from "../errors/mod.ts";
 import type { ClientStreams, ContainerId } from "../model/mod.ts";
 import type { ContainerRuntime } from "../runtime/containers_runtime.ts";
 import { type ContainerRecord, isLive, type LiveContainer, requireRunning } from "./container.ts";
 import { processOf } from "./container_spec.ts";
 import { POD_DEADLINES } from "./deadlines.ts";
 import type { PodRegistry } from "./registry.ts";
+import { SessionCount } from "./session_count.ts";
 import type { ProcessStreamService } from "./stream_sessions.ts";
 import type { ExecSession } from "./streams.ts";
 
-/** Each has a process, six descriptors and up to 1 MiB of pipes. */
+/** Commands that run: each has a process, six descriptors and up to 3 MiB of pipes. */
 export const EXEC_LIMIT = 512;
-/** Each may be 4 MiB behind. */
+/** Attached clients: each may be 4 MiB behind. */
 export const ATTACH_LIMIT = 128;
 
 export interface ProcessSessionsOptions {
@@ -80,29 +81,5 @@ export class ProcessSessions implements ProcessStreamService {
         remedy: "only a created or running container can be attached to",
       },
     );
-  }
-}
-
-/** Sessions of one kind that there are now. */
-class SessionCount {
-  readonly #what: string;
-  readonly #limit: number;
-  #count = 0;
-
-  constructor(what: string, limit: number) {
-    this.#what = what;
-    this.#limit = limit;
-  }
-
-  /** @throws {ResourceExhaustedError} there are as many as there may be */
-  enter(): Disposable {
-    if (this.#count >= this.#limit) {
-      throw new ResourceExhaustedError(
-        `There are ${this.#limit} ${this.#what} already, which is the limit`,
-        { remedy: "end some of the sessions" },
-      );
-    }
-    this.#count++;
-    return { [Symbol.dispose]: () => void this.#count-- };
   }
 }

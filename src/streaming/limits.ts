@@ -11,8 +11,13 @@ export const URL_LIFE_MS = 30_000;
 /** A token is as hard to guess as a key. */
 export const TOKEN_BYTES = 32;
 
-/** Open connections: each is a descriptor here and up to three more at the process's end. */
-export const CONNECTIONS_LIMIT = 4_096;
+/**
+ * Open connections: as many as there may be sessions of all kinds (see `src/pod/process_sessions.ts`), and
+ * some that have not said yet what they want.
+ */
+export const CONNECTIONS_LIMIT = 1_024;
+/** Port-forward sessions: of people, each with one pod. */
+export const PORT_FORWARD_SESSIONS_LIMIT = 128;
 /** Request line and headers; Go's client sends about 300 bytes. */
 export const HEAD_LIMIT_BYTES = 16 * 1024;
 export const HEADERS_LIMIT = 64;
@@ -29,8 +34,8 @@ export const KEEP_ALIVE_MS = 30_000;
 export const CLOSE_TIMEOUT_MS = 5_000;
 
 /**
- * Input that a process has not read yet. More than a pipe, so that a client's pings behind it are
- * still heard; the connection is not read while it is full.
+ * Input of a WebSocket session that nobody has read yet, in all its channels. More than a pipe, so that a
+ * client's pings behind it are still heard; the connection is not read while a channel has its share.
  */
 export const UNREAD_INPUT_BYTES = 1024 * 1024;
 /** A message that must be whole before it can be read: in base64, or a sign to close a channel. */
@@ -39,5 +44,5 @@ export const WHOLE_MESSAGE_LIMIT_BYTES = 1024 * 1024;
 export const MESSAGE_BYTES = 64 * 1024;
 /** Text of a terminal's size that has no end yet. */
 export const RESIZE_LIMIT_CHARACTERS = 1_024;
-/** Forwarded connections of one session at a time: each is a socket in the pod. */
-export const FORWARDED_CONNECTIONS_LIMIT = 1_024;
+/** Forwarded connections of one session at a time, which a browser's page stays far below. */
+export const FORWARDED_CONNECTIONS_LIMIT = 256;

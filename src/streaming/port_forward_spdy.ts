@@ -45,15 +45,17 @@ export async function forwardBySpdy(
   try {
     for await (const stream of spdy.streams) {
       const purpose = purposeOf(stream);
-      if (
-        purpose === undefined || halves.size + connections.size >= FORWARDED_CONNECTIONS_LIMIT
-      ) {
+      if (purpose === undefined) {
         stream.reset();
         continue;
       }
       stream.accept();
       const first = halves.get(purpose.requestId);
-      if (first?.kind === purpose.kind) {
+      if (first === undefined && halves.size + connections.size >= FORWARDED_CONNECTIONS_LIMIT) {
+        const text = `There are ${FORWARDED_CONNECTIONS_LIMIT} connections forwarded by this ` +
+          "session already, which is the limit; end some of them";
+        await tellAndReset(stream, purpose.kind, text);
+      } else if (first?.kind === purpose.kind) {
         const text = `error processing stream for request ${purpose.requestId}: ${purpose.kind} ` +
           "stream already assigned";
         await tellAndReset(stream, purpose.kind, text);

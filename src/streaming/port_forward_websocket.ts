@@ -41,7 +41,12 @@ async function forwardByChannels(
   webSocket: WebSocket,
   base64: boolean,
 ): Promise<void> {
-  const channels = new Channels(webSocket, { base64, closable: false, onActivity });
+  const channels = new Channels(webSocket, {
+    inputs: ports.length,
+    base64,
+    closable: false,
+    onActivity,
+  });
   const signal = AbortSignal.any([webSocket.signal, cut]);
   const forwards = ports.map((port, index) => ({
     port,

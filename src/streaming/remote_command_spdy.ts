@@ -66,6 +66,15 @@ export async function runBySpdy(
   }, session);
 }
 
+function leave({ source }: SpdyStream): void {
+  void source[Symbol.asyncIterator]().return?.();
+}
+
+/** The streams on which a client has something to say. */
+function isInput(type: StreamType): boolean {
+  return type === "stdin" || type === "resize";
+}
+
 function expectedStreams(wanted: WantedStreams, protocol: Protocol): ReadonlySet<StreamType> {
   const resizable = protocol === "v4.channel.k8s.io" || protocol === "v3.channel.k8s.io";
   const isExpected: Readonly<Record<StreamType, boolean>> = {
@@ -102,6 +111,8 @@ async function openedStreams(
         else {
           opened.set(type, stream);
           stream.accept();
+          // What nobody reads would stop the session once it has filled its buffer.
+          if (!isInput(type) || !expected.has(type)) leave(stream);
         }
         if ([...expected].every((each) => opened.has(each))) all.resolve();
       }

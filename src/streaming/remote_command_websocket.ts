@@ -31,6 +31,7 @@ export async function serveRemoteCommandByWebSocket(
   await connection.write(switchingBytes(headers));
   const webSocket = new WebSocket(connection);
   const channels = new Channels(webSocket, {
+    inputs: Number(wanted.stdin) + Number(wanted.terminal),
     base64: protocol.includes("base64"),
     closable: protocol === "v5.channel.k8s.io",
     onActivity: session.onActivity,

@@ -19,7 +19,13 @@ import type { Logger } from "../telemetry/mod.ts";
 import { Connection, type Transport } from "./connection.ts";
 import { readHead, refusalBytes, refused, RefusedRequest, type RequestHead } from "./http_head.ts";
 import { IdleTimer } from "./idle_timer.ts";
-import { CLOSE_TIMEOUT_MS, CONNECTIONS_LIMIT, HEAD_TIMEOUT_MS, KEEP_ALIVE_MS } from "./limits.ts";
+import {
+  CLOSE_TIMEOUT_MS,
+  CONNECTIONS_LIMIT,
+  HEAD_TIMEOUT_MS,
+  KEEP_ALIVE_MS,
+  PORT_FORWARD_SESSIONS_LIMIT,
+} from "./limits.ts";
 import { PendingUrls } from "./pending_urls.ts";
 import type { PortForward } from "./port_forward.ts";
 import { servePortForwardBySpdy } from "./port_forward_spdy.ts";
@@ -81,6 +87,7 @@ export class StreamingServer implements StreamUrls, AsyncDisposable {
   readonly #pending: PendingUrls<Wish>;
   readonly #connections = new Set<Connection>();
   readonly #sessions = new Map<Promise<void>, AbortController>();
+  #forwards = 0;
   #watch: Disposable | undefined;
 
   private constructor(
@@ -203,11 +210,12 @@ export class StreamingServer implements StreamUrls, AsyncDisposable {
     const { clock, idleTimeoutMs, log, service } = this.#options;
     try {
       if (this.#connections.size > CONNECTIONS_LIMIT) {
-        throw refused(503, `More than ${CONNECTIONS_LIMIT} connections are open`);
+        throw full("streaming connections", CONNECTIONS_LIMIT);
       }
       const head = await this.#head(connection, cut.signal);
       if (head === undefined) return;
       const wish = this.#take(head);
+      using _place = this.#enter(wish);
       using idle = new IdleTimer({
         clock,
         timeoutMs: idleTimeoutMs,
@@ -269,6 +277,17 @@ export class StreamingServer implements StreamUrls, AsyncDisposable {
     return wish;
   }
 
+  /** @throws {RefusedRequest} there are as many sessions of the kind as there may be */
+  #enter({ kind }: Wish): Disposable | undefined {
+    // The others are counted where their processes are.
+    if (kind !== "port-forward") return undefined;
+    if (this.#forwards >= PORT_FORWARD_SESSIONS_LIMIT) {
+      throw full("port-forward sessions", PORT_FORWARD_SESSIONS_LIMIT);
+    }
+    this.#forwards++;
+    return { [Symbol.dispose]: () => void this.#forwards-- };
+  }
+
   #url(folder: string, wish: Wish): string {
     return `${this.baseUrl}/${folder}/${this.#pending.add(wish)}`;
   }
@@ -276,6 +295,10 @@ export class StreamingServer implements StreamUrls, AsyncDisposable {
   #cutAll(): void {
     for (const connection of this.#connections) connection.destroy();
   }
+}
+
+function full(what: string, limit: number): RefusedRequest {
+  return refused(503, `There are ${limit} ${what} already, which is the limit; end some of them`);
 }
 
 function keepLively(socket: Socket): void {

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { converse, message } from "../../tests/support/stream_client.ts";
 import { ResourceExhaustedError } from "../errors/mod.ts";
 import { CLOSED_PORT, CONTAINER, SANDBOX, testServer, TestService } from "./_test_service.ts";
-import { HEAD_LIMIT_BYTES } from "./limits.ts";
+import { CONNECTIONS_LIMIT, HEAD_LIMIT_BYTES, PORT_FORWARD_SESSIONS_LIMIT } from "./limits.ts";
 import { GOLDEN } from "./spdy/_test_client.ts";
 import type { StreamingServer } from "./server.ts";
 
@@ -334,4 +334,67 @@ Deno.test("a port that is taken is named", async () => {
     name: "UnavailableError",
     message: new RegExp(`127.0.0.1 port ${port}`),
   });
+});
+
+/** Resolves when the server has answered; the caller ends the connection. */
+function opened(url: string, text: string): Promise<Socket> {
+  const { hostname, port } = new URL(url);
+  return new Promise((resolve, reject) => {
+    const socket = connect(Number(port), hostname, () => socket.write(text));
+    socket.once("data", (chunk) => {
+      if (chunk.toString("latin1").startsWith("HTTP/1.1 101 ")) resolve(socket);
+      else reject(new Error(chunk.toString("latin1")));
+    });
+    socket.once("error", reject);
+  });
+}
+
+Deno.test("as many ports are forwarded as may be, and one more is refused by the limit", async () => {
+  await using server = await testServer(new TestService());
+  const start = () => {
+    const url = server.portForward(SANDBOX, [8080]);
+    return {
+      url,
+      text: request(url, [...WS_HEADERS, "Sec-WebSocket-Protocol: v4.channel.k8s.io"]),
+    };
+  };
+  const sessions = await Promise.all(
+    Array.from({ length: PORT_FORWARD_SESSIONS_LIMIT }, () => {
+      const { url, text } = start();
+      return opened(url, text);
+    }),
+  );
+  const { url, text } = start();
+  const answer = await talk(url, text);
+  assert.match(answer, /^HTTP\/1\.1 503 /);
+  assert.match(answer, /There are 128 port-forward sessions already, which is the limit/);
+  assert.equal((await converse(execUrl(server, ["exit", "0"]), "v4.channel.k8s.io")).code, 1000);
+  const [first] = sessions;
+  // The masked close of an empty mask; the answer to it comes once the session has ended.
+  first!.write(new Uint8Array([0x88, 0x80, 0, 0, 0, 0]));
+  await new Promise((resolve) => first!.resume().end().once("close", resolve));
+  const next = start();
+  sessions.push(await opened(next.url, next.text));
+  for (const socket of sessions) socket.destroy();
+});
+
+Deno.test("as many connections are open as may be, and one more is refused by the limit", async () => {
+  await using server = await testServer(new TestService());
+  const { hostname, port } = new URL(server.baseUrl);
+  const silent = await Promise.all(
+    Array.from({ length: CONNECTIONS_LIMIT - 1 }, () =>
+      new Promise<Socket>((resolve, reject) => {
+        const socket = connect(Number(port), hostname, () => resolve(socket));
+        socket.once("error", reject);
+      })),
+  );
+  const url = execUrl(server, ["cat"]);
+  const last = await opened(
+    url,
+    request(url, [...WS_HEADERS, "Sec-WebSocket-Protocol: v4.channel.k8s.io"]),
+  );
+  const answer = await talk(server.baseUrl, request(server.baseUrl));
+  assert.match(answer, /^HTTP\/1\.1 503 /);
+  assert.match(answer, /There are 1024 streaming connections already, which is the limit/);
+  for (const socket of [...silent, last]) socket.destroy();
 });

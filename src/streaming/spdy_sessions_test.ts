@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { silentLogger } from "../telemetry/mod.ts";
 import { UnavailableError } from "../errors/mod.ts";
+import { FORWARDED_CONNECTIONS_LIMIT } from "./limits.ts";
 import { CLOSED_PORT, CONTAINER, SANDBOX, TestService } from "./_test_service.ts";
 import { forwardBySpdy } from "./port_forward_spdy.ts";
 import { runBySpdy } from "./remote_command_spdy.ts";
 import { TestClient } from "./spdy/_test_client.ts";
 import { dataHeader, FLAG_FIN } from "./spdy/frames.ts";
+import { STREAM_BUFFER_BYTES } from "./spdy/limits.ts";
 import { SpdySession } from "./spdy/mod.ts";
 
 const V4 = "v4.channel.k8s.io";
@@ -78,6 +80,21 @@ Deno.test("an exec over SPDY begins when all streams are open, and ends each of 
       endOf(3),
     ]
   ) assert.ok(client.got.includes(heard), heard);
+});
+
+Deno.test("data on streams that nobody reads does not stop a session", async () => {
+  const client = await run({ args: ["cat"] }, async (client) => {
+    openAll(client);
+    client.open(9, { streamtype: "resize" });
+    const much = new Uint8Array(STREAM_BUFFER_BYTES);
+    for (const stream of [9, 5, 1]) {
+      client.data(stream, much);
+      client.data(stream, much);
+    }
+    client.data(3, "heard", FLAG_FIN);
+    await client.hears(frameOf(5, "heard"));
+  });
+  assert.ok(client.got.includes(endOf(5)));
 });
 
 Deno.test("before version 4 a failure is a text, a success nothing, and 2 knows no resizing", async () => {
@@ -211,5 +228,34 @@ Deno.test("a second stream of the same kind and number is refused, and the first
     client.open(5, half("error", 80, "0"), FLAG_FIN);
     client.data(1, "hello");
     await client.hears(frameOf(1, "hello"));
+  });
+});
+
+Deno.test("a session forwards as many connections as it may, and says so of one more", async () => {
+  await forward(async (client) => {
+    const open = (number: number) => {
+      client.open(4 * number + 1, half("error", 80, `${number}`), FLAG_FIN);
+      client.open(4 * number + 3, half("data", 80, `${number}`));
+      return 4 * number + 1;
+    };
+    for (let number = 0; number < FORWARDED_CONNECTIONS_LIMIT; number++) open(number);
+    client.data(4 * (FORWARDED_CONNECTIONS_LIMIT - 1) + 3, "the last one");
+    await client.hears(frameOf(4 * (FORWARDED_CONNECTIONS_LIMIT - 1) + 3, "the last one"));
+    const refused = open(FORWARDED_CONNECTIONS_LIMIT);
+    await client.hears(
+      frameOf(
+        refused,
+        `There are ${FORWARDED_CONNECTIONS_LIMIT} connections forwarded by this session already, ` +
+          "which is the limit; end some of them",
+      ),
+    );
+    client.data(3, "goes on", FLAG_FIN);
+    await client.hears(frameOf(3, "goes on"));
+    await client.hears(endOf(1));
+    // All of it happens in memory: in the next turn the connection is over.
+    await new Promise((resolve) => setTimeout(resolve));
+    const served = open(FORWARDED_CONNECTIONS_LIMIT + 1) + 2;
+    client.data(served, "in its place");
+    await client.hears(frameOf(served, "in its place"));
   });
 });

@@ -14,14 +14,14 @@ export const HEADER_BLOCK_LIMIT_BYTES = 64 * 1024;
 /** Headers of one block. Kubernetes sends three at most. */
 export const HEADERS_LIMIT = 64;
 
-/** Open streams of a connection. A forwarded connection takes two, an exec five. */
-export const STREAMS_LIMIT = 4096;
+/** Open streams of a connection: a forwarded connection takes two, an exec five. */
+export const STREAMS_LIMIT = 1024;
 
 /** What a stream holds unread before its whole connection is no longer read: SPDY as Kubernetes speaks it has no windows. */
 export const STREAM_BUFFER_BYTES = 256 * 1024;
 
-/** The same for all streams of a connection together. */
-export const SESSION_BUFFER_BYTES = 4 * 1024 * 1024;
+/** The same for all streams of a connection together, as for a WebSocket's channels. */
+export const SESSION_BUFFER_BYTES = 1024 * 1024;
 
 /** Answers that wait for a client that does not read, before it is no longer read either. */
 export const PENDING_ANSWERS_BYTES = 64 * 1024;

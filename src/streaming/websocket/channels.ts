@@ -12,6 +12,8 @@ import type { DataPiece, WebSocket } from "./web_socket.ts";
 import { WholeMessage } from "./whole_message.ts";
 
 export interface ChannelsOptions {
+  /** How many channels are read, which share what may be unread. */
+  readonly inputs: number;
   /** Messages are text: the channel's digit, then base64. */
   readonly base64: boolean;
   /** The client can close a channel alone, by a message of 255 and the channel's number. */
@@ -39,7 +41,7 @@ export class Channels {
 
   /** What the client sends in the channel; to be asked for before {@link run}. */
   input(channel: number): ByteSource {
-    const pipe = new BytePipe(UNREAD_INPUT_BYTES);
+    const pipe = new BytePipe(Math.ceil(UNREAD_INPUT_BYTES / this.#options.inputs));
     this.#inputs.set(channel, pipe);
     return pipe.source;
   }

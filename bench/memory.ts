@@ -1,4 +1,4 @@
-/** Memory of a runtime and its monitors, as the kernel counts it. @module */
+/** Memory and processor time of a runtime and its monitors, as the kernel counts them. @module */
 import type { PeerProcess } from "./peer.ts";
 
 export interface Memory {
@@ -31,6 +31,26 @@ export async function watchPeak(process: PeerProcess): Promise<() => Promise<num
 /** Resident set sizes of a server and its monitors together, in MiB. */
 export async function residentMiB(process: PeerProcess): Promise<number> {
   return await sumOf([process.pid, ...await monitorsOf(process)], "VmRSS");
+}
+
+/** Begins to watch for how long a server and its monitors keep processors busy. The answer is in seconds. */
+export async function watchProcessor(process: PeerProcess): Promise<() => Promise<number>> {
+  const pids = [process.pid, ...await monitorsOf(process)];
+  const before = await ticksOf(pids);
+  return async () => (await ticksOf(pids) - before) / TICKS_A_SECOND;
+}
+
+/** `sysconf(_SC_CLK_TCK)` of every Linux that there is. */
+const TICKS_A_SECOND = 100;
+
+/** Fields 14 and 15 of `/proc/PID/stat`; 0 of a process that has ended. */
+async function ticksOf(pids: readonly number[]): Promise<number> {
+  const ticks = await Promise.all(pids.map(async (pid) => {
+    const text = await Deno.readTextFile(`/proc/${pid}/stat`).catch(() => "");
+    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+    return Number(fields[11] ?? 0) + Number(fields[12] ?? 0);
+  }));
+  return ticks.reduce((sum, each) => sum + each, 0);
 }
 
 async function sumOf(pids: readonly number[], key: "VmHWM" | "VmRSS"): Promise<number> {

@@ -10,7 +10,7 @@
 import { ContainerConfig } from "../src/proto/mod.ts";
 import { buildGoClient } from "../tests/support/go_client.ts";
 import { type BenchContext, inTurns, roundsOf } from "./context.ts";
-import { residentMiB, watchPeak } from "./memory.ts";
+import { residentMiB, watchPeak, watchProcessor } from "./memory.ts";
 import type { Peer } from "./peer.ts";
 import { containerConfig, createContainer, podConfig, removePods, runSandbox } from "./workload.ts";
 
@@ -76,9 +76,13 @@ export async function streams(context: BenchContext): Promise<void> {
     for (const transfer of TRANSFERS) {
       for (const peer of inTurns(peers.filter((peer) => speaks(peer, transfer)), round)) {
         context.say(`${peer.name}: ${transfer.row}, round ${round}`);
-        const peak = peer.process === undefined ? undefined : await watchPeak(peer.process);
+        const peak = peer.process && await watchPeak(peer.process);
+        const processor = peer.process && await watchProcessor(peer.process);
         const { Milliseconds: [took = NaN], ClientCPU } = await run(peer, transfer, BYTES);
         figures.add(`${transfer.row}: MiB/s`, peer.name, (BYTES >> 20) * 1000 / took);
+        if (processor !== undefined) {
+          figures.add(`${transfer.row}: processor, s`, peer.name, await processor());
+        }
         if (peak !== undefined) {
           figures.add(`${transfer.row}: resident at most, MiB`, peer.name, await peak());
         }

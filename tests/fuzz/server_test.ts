@@ -208,6 +208,7 @@ function below(path: string, base: string): boolean {
 
 const test = onWorkbench({
   images: { spare: () => busyboxImage({ config: { Cmd: ["/bin/ls"] } }) },
+  start: { env: { ENABLE_POD_EVENTS: "true" } },
 });
 
 test(`mutated requests of every method for ${SECONDS} s do no harm`, async (bench) => {

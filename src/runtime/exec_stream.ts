@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { DeadlineExceededError, InternalError, isErrno } from "../errors/mod.ts";
+import { DeadlineExceededError, InternalError, isErrno, SyscallError } from "../errors/mod.ts";
 import { type ByteSink, type ClientStreams, isScope, type TerminalSize } from "../model/mod.ts";
 import {
   type ByteDescriptor,
@@ -433,7 +433,12 @@ async function converse(
   }
   if (resizes !== undefined) {
     consume(resizes, over.signal, (size) => {
-      resize(size);
+      try {
+        resize(size);
+      } catch (error) {
+        // A size is a wish: a terminal that refuses it does not end its command.
+        if (!(error instanceof SyscallError)) throw error;
+      }
       return true;
     }).catch(lose);
   }

@@ -1,14 +1,18 @@
 /** A container for commands to run in, and what they leave behind there. @module */
 import type { JsonObject } from "../../src/model/mod.ts";
 import type { ContainerPlace } from "../../src/runtime/mod.ts";
+import type { Kernel } from "../../src/sys/mod.ts";
 import { RuntimeFixture, type TestContainer } from "./runtime_fixture.ts";
 
 /** A container that sleeps; disposing removes it. */
 export class ExecTarget implements AsyncDisposable {
   private constructor(readonly fixture: RuntimeFixture, readonly container: TestContainer) {}
 
-  static async open(args: readonly string[] = ["sleep", "1000"]): Promise<ExecTarget> {
-    const fixture = await RuntimeFixture.open();
+  static async open(
+    args: readonly string[] = ["sleep", "1000"],
+    kernel?: Kernel,
+  ): Promise<ExecTarget> {
+    const fixture = await RuntimeFixture.open({}, kernel);
     return new ExecTarget(fixture, await fixture.run({ args }));
   }
 

@@ -4,8 +4,11 @@ import {
   DeadlineExceededError,
   FailedPreconditionError,
   NotFoundError,
+  SyscallError,
 } from "../../src/errors/mod.ts";
+import type { TerminalSize } from "../../src/model/mod.ts";
 import type { ExecStreamRequest } from "../../src/runtime/mod.ts";
+import { createLinuxKernel } from "../../src/sys/mod.ts";
 import { TestClient } from "./client_streams.ts";
 import { ExecTarget } from "./exec_target.ts";
 import { HANG_MS } from "./runtime_fixture.ts";
@@ -168,6 +171,28 @@ Deno.test("exec with a terminal has its sizes, its input and its end", options, 
   const size = "head -c 3000000 /dev/zero | tr '\\0' x; echo last";
   assert.equal(await exec(target, size, large, { terminal: true, streams }), 0);
   assert.equal(large.stdout.length, 3_000_006);
+});
+
+Deno.test("exec goes on when the terminal refuses a size", options, async () => {
+  const sizes: TerminalSize[] = [];
+  await using target = await ExecTarget.open(undefined, {
+    ...createLinuxKernel(),
+    setTerminalSize: (_descriptor, size) => {
+      sizes.push(size);
+      throw new SyscallError("ioctl", 5, "EIO", "the terminal");
+    },
+  });
+  const client = new TestClient();
+  const result = exec(target, "echo up; read line; exit 4", client, { terminal: true });
+  for (const columns of [80, 81]) {
+    client.resizes.put({ columns, rows: 24 });
+    while (sizes.at(-1)?.columns !== columns) {
+      await Promise.race([new Promise((resolve) => setTimeout(resolve, 10)), result]);
+    }
+  }
+  client.send("go\n");
+  assert.equal(await result, 4);
+  assert.deepEqual(target.leftovers(), []);
 });
 
 Deno.test(

@@ -87,11 +87,13 @@ export class RuntimeFixture implements AsyncDisposable {
     readonly reopen: () => Promise<OciRuntime>,
   ) {}
 
-  static async open(overrides: Partial<RuntimeOptions> = {}): Promise<RuntimeFixture> {
+  static async open(
+    overrides: Partial<RuntimeOptions> = {},
+    kernel: Kernel = createLinuxKernel(),
+  ): Promise<RuntimeFixture> {
     const root = await Deno.makeTempDir({ prefix: "sauropod-runtime-" });
     await makeBusyboxRootfs(`${root}/rootfs`);
     const own = new DisposableStack();
-    const kernel = createLinuxKernel();
     const processes = new ProcTable(kernel);
     const options: RuntimeOptions = {
       defaultHandler: "runc",

@@ -19,6 +19,8 @@ const PORT = 8080;
 /** Says each line that it is given on both of its outputs. */
 const PARROT = 'while read -r line; do echo "out $line"; echo "err $line" >&2; done';
 const FLOOD = 200;
+/** Of each kind by each protocol: together more than sessions there may be, so that none keeps its place. */
+const FAILURES = 140;
 
 Deno.test({
   ...unless(
@@ -55,11 +57,16 @@ Deno.test({
       });
     }
     await t.step(
-      `${FLOOD} commands and ${FLOOD} broken-off clients leave nothing behind`,
+      `${FLOOD} commands, ${FLOOD} broken-off clients and as many failures leave nothing behind`,
       async () => {
         const before = await belongings(server, pod.parrot);
         for (const protocol of ["spdy", "websocket"]) {
-          await run(protocol, `-execs=${FLOOD / 2}`, `-attaches=${FLOOD / 2}`);
+          await run(
+            protocol,
+            `-execs=${FLOOD / 2}`,
+            `-attaches=${FLOOD / 2}`,
+            `-failures=${FAILURES}`,
+          );
         }
         // The last ones may be on their way out still.
         let after = await belongings(server, pod.parrot);

@@ -43,8 +43,7 @@ export class TcpConnections implements TcpConnector {
 
   async connect(to: TcpAddress, signal: AbortSignal): Promise<ByteDescriptor> {
     using undo = new DisposableStack();
-    const fd = undo.use(await this.#socket(to));
-    signal.throwIfAborted();
+    const fd = undo.use(await this.#socket(to, signal));
     const connection = undo.use(this.#options.descriptors.open(fd));
     const aborted = () => connection.close();
     signal.addEventListener("abort", aborted, { once: true });
@@ -62,12 +61,24 @@ export class TcpConnections implements TcpConnector {
     return connection;
   }
 
-  async #socket({ netnsPath, address }: TcpAddress): Promise<Fd> {
+  async #socket({ netnsPath, address }: TcpAddress, signal: AbortSignal): Promise<Fd> {
+    signal.throwIfAborted();
     const { kernel, sockets } = this.#options;
     const domain = address.includes(":") ? AF_INET6 : AF_INET;
-    return netnsPath === undefined
-      ? kernel.socket(domain, SOCK_STREAM | SOCK_NONBLOCK, 0)
-      : await sockets.socket({ netnsPath, domain });
+    if (netnsPath === undefined) return kernel.socket(domain, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    const { promise: over, reject } = Promise.withResolvers<never>();
+    const aborted = () => reject(signal.reason);
+    signal.addEventListener("abort", aborted, { once: true });
+    const made = sockets.socket({ netnsPath, domain });
+    try {
+      return await Promise.race([made, over]);
+    } catch (error) {
+      // Others may be before it, and it may come yet.
+      made.then((fd) => fd.close(), () => {});
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", aborted);
+    }
   }
 
   /** False while it is under way. @throws {SyscallError} it failed */

@@ -18,6 +18,8 @@ export const CONTAINER: ContainerId = parseContainerId("c".repeat(64));
 export const SANDBOX: SandboxId = parseSandboxId("5".repeat(64));
 /** Nothing listens there. */
 export const CLOSED_PORT = 1;
+/** What listens there says a word and closes. */
+export const CLOSING_PORT = 2;
 
 /**
  * Runs `cat`, which copies its input; `yes N`, which writes N bytes; `exit N`; `wait`, which ends with
@@ -89,6 +91,10 @@ export class TestService implements StreamService {
     { source, sink }: Parameters<StreamService["portForward"]>[2],
   ): Promise<void> {
     if (port === CLOSED_PORT) throw new UnavailableError("connection refused");
+    if (port === CLOSING_PORT) {
+      await sink.write(new TextEncoder().encode("bye"));
+      await sink.end();
+    }
     for await (const chunk of source) await sink.write(chunk);
     await sink.end();
   }

@@ -48,12 +48,17 @@ async function forwardByChannels(
     onActivity,
   });
   const signal = AbortSignal.any([webSocket.signal, cut]);
-  const forwards = ports.map((port, index) => ({
-    port,
-    source: channels.input(2 * index),
-    sink: channels.output(2 * index),
-    error: channels.output(2 * index + 1),
-  }));
+  const forwards = ports.map((port, index) => {
+    const data = 2 * index;
+    return {
+      port,
+      source: channels.input(data),
+      // No message could say that the pod has ended its half: only the session's end does, and so a connection
+      // is over with it. The client cannot end its half either.
+      sink: { ...channels.output(data), end: () => Promise.resolve(channels.endInput(data)) },
+      error: channels.output(data + 1),
+    };
+  });
   const running = channels.run();
   await Promise.all(forwards.map(async ({ port, source, sink, error }) => {
     try {

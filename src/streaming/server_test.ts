@@ -2,7 +2,14 @@ import assert from "node:assert/strict";
 import { connect, type Socket } from "node:net";
 import { converse, message } from "../../tests/support/stream_client.ts";
 import { ResourceExhaustedError } from "../errors/mod.ts";
-import { CLOSED_PORT, CONTAINER, SANDBOX, testServer, TestService } from "./_test_service.ts";
+import {
+  CLOSED_PORT,
+  CLOSING_PORT,
+  CONTAINER,
+  SANDBOX,
+  testServer,
+  TestService,
+} from "./_test_service.ts";
 import { CONNECTIONS_LIMIT, HEAD_LIMIT_BYTES, PORT_FORWARD_SESSIONS_LIMIT } from "./limits.ts";
 import { GOLDEN } from "./spdy/_test_client.ts";
 import type { StreamingServer } from "./server.ts";
@@ -318,6 +325,14 @@ Deno.test("ports are forwarded by channels, each announced first", async () => {
     await talk(none, request(none, [...WS_HEADERS, "Sec-WebSocket-Protocol: v4.channel.k8s.io"])),
     /^HTTP\/1\.1 400 /,
   );
+});
+
+Deno.test("a port whose program closes ends its channels' session, as no message could say so", async () => {
+  await using server = await testServer(new TestService());
+  const ended = await converse(server.portForward(SANDBOX, [CLOSING_PORT]), "v4.channel.k8s.io");
+  assert.equal(ended.channels.get(0), "\x02\0bye");
+  assert.equal(ended.channels.get(1), "\x02\0");
+  assert.equal(ended.code, 1000);
 });
 
 Deno.test("listening on what is no address means all of them", async () => {

@@ -46,6 +46,11 @@ export class Channels {
     return pipe.source;
   }
 
+  /** Nobody wants what comes in the channel any more: its reader gets the end. */
+  endInput(channel: number): void {
+    void this.#inputs.get(channel)?.end();
+  }
+
   /** Its end says nothing to the client: no protocol has a word for it. */
   output(channel: number): ByteSink {
     return {

@@ -42,6 +42,16 @@ export async function forwardBySpdy(
   if (cut.aborted) stop();
   const halves = new Map<string, Half & StreamPurpose>();
   const connections = new Set<Promise<void>>();
+  // Bytes for a connection that there may never be must not hold up the others.
+  const refuseEager = () => {
+    for (const [requestId, { stream, timer }] of halves) {
+      if (stream.heldBytes === 0) continue;
+      clearTimeout(timer);
+      halves.delete(requestId);
+      stream.reset();
+    }
+  };
+  spdy.onFull = refuseEager;
   try {
     for await (const stream of spdy.streams) {
       const purpose = purposeOf(stream);
@@ -50,6 +60,8 @@ export async function forwardBySpdy(
         continue;
       }
       stream.accept();
+      // A client has nothing to say there, and what nobody reads would hold up the session.
+      if (purpose.kind === "error") leave(stream);
       const first = halves.get(purpose.requestId);
       if (first === undefined && halves.size + connections.size >= FORWARDED_CONNECTIONS_LIMIT) {
         const text = `There are ${FORWARDED_CONNECTIONS_LIMIT} connections forwarded by this ` +
@@ -65,6 +77,7 @@ export async function forwardBySpdy(
           void tellAndReset(stream, purpose.kind, "timed out waiting for streams");
         }, STREAM_CREATION_TIMEOUT_MS);
         halves.set(purpose.requestId, { ...purpose, stream, timer });
+        if (spdy.full) refuseEager();
       } else {
         clearTimeout(first.timer);
         halves.delete(purpose.requestId);
@@ -114,6 +127,10 @@ async function forwardPair(
     }
     data.reset();
   }
+}
+
+function leave({ source }: SpdyStream): void {
+  void source[Symbol.asyncIterator]().return?.();
 }
 
 async function tellAndReset(stream: SpdyStream, kind: StreamKind, text: string): Promise<void> {

@@ -7,7 +7,7 @@ import { forwardBySpdy } from "./port_forward_spdy.ts";
 import { runBySpdy } from "./remote_command_spdy.ts";
 import { TestClient } from "./spdy/_test_client.ts";
 import { dataHeader, FLAG_FIN } from "./spdy/frames.ts";
-import { STREAM_BUFFER_BYTES } from "./spdy/limits.ts";
+import { SESSION_BUFFER_BYTES, STREAM_BUFFER_BYTES } from "./spdy/limits.ts";
 import { SpdySession } from "./spdy/mod.ts";
 
 const V4 = "v4.channel.k8s.io";
@@ -257,5 +257,32 @@ Deno.test("a session forwards as many connections as it may, and says so of one 
     const served = open(FORWARDED_CONNECTIONS_LIMIT + 1) + 2;
     client.data(served, "in its place");
     await client.hears(frameOf(served, "in its place"));
+  });
+});
+
+Deno.test("a half of a connection that sends before there is another half does not hold up the session", async () => {
+  await forward(async (client) => {
+    const reset = (id: number) =>
+      "8003000300000008" + id.toString(16).padStart(8, "0") + "00000005";
+    client.open(1, half("data", 80, "0"));
+    // At once, before it can be known as a half.
+    for (let at = 0; at <= STREAM_BUFFER_BYTES; at += 32_768) {
+      client.data(1, new Uint8Array(32_768));
+    }
+    client.open(3, half("error", 80, "1"));
+    await client.hears(reset(1));
+    // Several that hold little each, but together all that a session may.
+    let id = 5;
+    for (let held = 0; held <= SESSION_BUFFER_BYTES; held += 131_072, id += 2) {
+      client.open(id, half("data", 80, `of ${id}`));
+      for (let part = 0; part < 4; part++) client.data(id, new Uint8Array(32_768));
+    }
+    // What a client says in an error stream is not read, and holds nothing up.
+    for (let at = 0; at <= STREAM_BUFFER_BYTES; at += 32_768) {
+      client.data(3, new Uint8Array(32_768));
+    }
+    client.open(id, half("data", 80, "1"));
+    client.data(id, "hello");
+    await client.hears(frameOf(id, "hello"));
   });
 });

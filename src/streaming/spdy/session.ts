@@ -37,6 +37,8 @@ export interface SpdySessionOptions {
  * connection; the session itself throws nothing.
  */
 export class SpdySession implements AsyncDisposable {
+  /** Called each time that the session has become {@link full}; whoever opened it may reset streams then. */
+  onFull: () => void = () => {};
   readonly #connection: ByteConnection;
   readonly #reader = new FrameReader();
   readonly #writer: FrameWriter;
@@ -46,7 +48,7 @@ export class SpdySession implements AsyncDisposable {
   readonly #probeIntervalMs: number;
 
   readonly #streams = new Map<number, SessionStream>();
-  readonly #full = new Set<SessionStream>();
+  readonly #fullStreams = new Set<SessionStream>();
   readonly #incoming = new Arrivals<SpdyStream>(() => void this.#unseen--);
   /** Streams that the reader of {@link streams} has not taken yet, those that are over included. */
   #unseen = 0;
@@ -79,6 +81,11 @@ export class SpdySession implements AsyncDisposable {
   /** Aborted when the session is over, for whatever reason: an Error that says it. */
   get signal(): AbortSignal {
     return this.#over.signal;
+  }
+
+  /** The streams hold all that they may, and the client is not read until some of it is. */
+  get full(): boolean {
+    return this.#fullStreams.size > 0 || this.#heldBytes > SESSION_BUFFER_BYTES;
   }
 
   /** Streams as the client opens them, for one reader; each is to be accepted or reset. Ends with the session. */
@@ -131,7 +138,7 @@ export class SpdySession implements AsyncDisposable {
       return;
     }
     if (this.#writer.pendingAnswersBytes > PENDING_ANSWERS_BYTES) await this.#writer.flushed();
-    if (this.#isFull && this.#closing === undefined) await this.#roomAgain();
+    if (this.full && this.#closing === undefined) await this.#roomAgain();
   }
 
   #handle(frame: Frame): void {
@@ -231,15 +238,11 @@ export class SpdySession implements AsyncDisposable {
     }
   }
 
-  get #isFull(): boolean {
-    return this.#full.size > 0 || this.#heldBytes > SESSION_BUFFER_BYTES;
-  }
-
   #heldChanged(stream: SessionStream, by: number): void {
     this.#heldBytes += by;
-    if (stream.full) this.#full.add(stream);
-    else this.#full.delete(stream);
-    if (!this.#isFull) this.#room?.resolve();
+    if (stream.full) this.#fullStreams.add(stream);
+    else this.#fullStreams.delete(stream);
+    if (!this.full) this.#room?.resolve();
   }
 
   /**
@@ -248,6 +251,7 @@ export class SpdySession implements AsyncDisposable {
    */
   async #roomAgain(): Promise<void> {
     this.#room = Promise.withResolvers();
+    this.onFull();
     const probes = setInterval(() => {
       if (this.#writer.pendingAnswersBytes === 0) this.#writer.answer(pingFrame(PROBE_ID));
     }, this.#probeIntervalMs);

@@ -16,6 +16,8 @@ export interface SpdyStream {
   readonly source: ByteSource;
   /** What it gets; usable once the stream is accepted. */
   readonly sink: ByteSink;
+  /** What has come and was not read, with what stands around it. */
+  readonly heldBytes: number;
   /** Tells the client that the stream is taken; before that it sends nothing. */
   accept(): void;
   /** Ends both directions at once, or refuses a stream that is not accepted yet. May be repeated. */
@@ -59,6 +61,10 @@ export class SessionStream implements SpdyStream, ByteSink {
 
   get sink(): ByteSink {
     return this;
+  }
+
+  get heldBytes(): number {
+    return this.#heldBytes;
   }
 
   /** More is held than a stream may; its connection is not to be read on. */

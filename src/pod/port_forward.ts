@@ -147,20 +147,27 @@ interface Forward {
   readonly ended: AbortSignal;
 }
 
-/** Resolves when both directions have ended. */
+/**
+ * Resolves when both directions have ended, or the client has left. It does so in order, too: kubectl's
+ * resets what it sends as soon as the pod has ended its half.
+ */
 async function copyBoth(
   pod: ByteDescriptor,
   { source, sink }: ForwardedStreams,
   { what, ended }: Forward,
 ): Promise<void> {
   const client = source[Symbol.asyncIterator]();
-  const left = Promise.withResolvers<never>();
+  const left = Promise.withResolvers<void>();
   left.promise.catch(() => {}); // it is raced for below, or nobody left
+  const clientLeft = (error: unknown): false => {
+    if (!(error instanceof UnavailableError)) throw error;
+    left.resolve();
+    return false;
+  };
   const aborted = () => left.reject(reasonOf(ended));
   ended.addEventListener("abort", aborted, { once: true });
   if (ended.aborted) aborted();
-  /** Writes the rest to the client, once the pod has ended its half. */
-  let podHasEnded: Promise<void> | undefined;
+  let podHasEnded = false;
   const broken = (cause: unknown) =>
     new UnavailableError(`The connection to ${what} broke off: ${errorMessage(cause)}`, { cause });
 
@@ -175,13 +182,14 @@ async function copyBoth(
   };
   const toPod = async () => {
     for (;;) {
-      const { done, value } = await client.next();
-      if (done === true) break;
+      const next = await client.next().catch(clientLeft);
+      if (next === false) return;
+      if (next.done === true) break;
       try {
-        if (!await pod.write(value)) return;
+        if (!await pod.write(next.value)) return;
       } catch (error) {
         // A program that has said all and closed answers what comes after with a reset.
-        if (podHasEnded === undefined) throw broken(error);
+        if (!podHasEnded) throw broken(error);
         return;
       }
     }
@@ -190,10 +198,10 @@ async function copyBoth(
   };
   const fromPod = async () => {
     for (let chunk = await read(); chunk !== undefined; chunk = await read()) {
-      await sink.write(chunk);
+      if (await sink.write(chunk).catch(clientLeft) === false) return;
     }
-    podHasEnded = sink.end();
-    await podHasEnded;
+    podHasEnded = true;
+    await sink.end().catch(clientLeft);
   };
   try {
     await Promise.race([Promise.all([toPod(), fromPod()]), left.promise]);

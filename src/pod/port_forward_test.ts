@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ResourceExhaustedError } from "../errors/mod.ts";
+import { ResourceExhaustedError, UnavailableError } from "../errors/mod.ts";
 import { FORWARDED_LIMIT, PortForwards } from "./port_forward.ts";
 import { sandboxRecord } from "./_test_records.ts";
 
@@ -41,4 +41,68 @@ Deno.test("as many connections are forwarded as may be, and one more is refused 
   while (ends.length <= FORWARDED_LIMIT) await new Promise((resolve) => setTimeout(resolve, 1));
   for (const end of ends) end();
   await Promise.all(running);
+});
+
+/** A program of a pod that says `bye` and closes. */
+function closingProgram() {
+  const said = [new TextEncoder().encode("bye"), undefined];
+  const program = {
+    closed: false,
+    read: () => Promise.resolve(said.shift()),
+    write: () => Promise.resolve(true),
+    writable: () => Promise.resolve(),
+    endWriting: () => {},
+    unread: () => 0,
+    close: () => void (program.closed = true),
+    [Symbol.dispose]: () => program.close(),
+  };
+  return program;
+}
+
+for (const when of ["after the pod's end", "before it", "as it takes nothing"] as const) {
+  Deno.test(`a client that leaves a connection ${when} ends it in order`, async () => {
+    const record = sandboxRecord({ kind: "ready", ips: [] });
+    const program = closingProgram();
+    const forwards = new PortForwards({
+      registry: { requireSandbox: () => record },
+      connections: { connect: () => Promise.resolve(program) },
+    });
+    const reset = new UnavailableError("The client has reset the stream (status 5)");
+    const ended = Promise.withResolvers<void>();
+    const never = new Promise<void>(() => {});
+    const take = {
+      "after the pod's end": () => Promise.resolve(),
+      "before it": () => never,
+      "as it takes nothing": () => Promise.reject(reset),
+    }[when];
+    await forwards.portForward(record.id, 80, {
+      source: (async function* () {
+        yield new TextEncoder().encode("GET");
+        if (when === "as it takes nothing") await never;
+        if (when === "after the pod's end") await ended.promise;
+        throw reset;
+      })(),
+      sink: { write: take, end: () => Promise.resolve(ended.resolve()) },
+    }, new AbortController().signal);
+    assert.ok(program.closed);
+  });
+}
+
+Deno.test("a source that fails for a reason of ours is no client that leaves", async () => {
+  const record = sandboxRecord({ kind: "ready", ips: [] });
+  const forwards = new PortForwards({
+    registry: { requireSandbox: () => record },
+    connections: { connect: () => Promise.resolve(closingProgram()) },
+  });
+  const fault = new TypeError("a fault");
+  await assert.rejects(
+    forwards.portForward(record.id, 80, {
+      // deno-lint-ignore require-yield
+      source: (async function* () {
+        throw await Promise.resolve(fault);
+      })(),
+      sink: { write: () => Promise.resolve(), end: () => Promise.resolve() },
+    }, new AbortController().signal),
+    fault,
+  );
 });

@@ -49,9 +49,11 @@ export interface StreamService {
   checkPortForward(sandbox: string): SandboxId;
   /**
    * Connects to a TCP port on the loopback address of the pod's network namespace and copies in both
-   * directions until both are closed or `signal` fires.
+   * directions until both are closed, the source or the sink fails with {@link UnavailableError}, which is
+   * how a client leaves this connection, or `signal` fires.
    *
-   * @throws {UnavailableError} nothing listens there
+   * @throws {UnavailableError} nothing listens there, or the program broke the connection off
+   * @throws the reason of `signal`, once it has fired
    */
   portForward(
     sandbox: SandboxId,

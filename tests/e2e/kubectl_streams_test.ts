@@ -53,7 +53,7 @@ Deno.test({
     };
     for (const protocol of ["spdy", "websocket"]) {
       await t.step(`exec, attach and port-forward by ${protocol}`, async () => {
-        assert.ok(await run(protocol) >= 17, "the client went through all of its checks");
+        assert.ok(await run(protocol) >= 20, "the client went through all of its checks");
       });
     }
     await t.step(

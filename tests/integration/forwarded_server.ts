@@ -9,6 +9,7 @@ export const PORTS = {
   reset: 7004,
   sixOnly: 7005,
   deaf: 7006,
+  closing: 7007,
 };
 
 const CHUNK = 1 << 16;
@@ -49,6 +50,14 @@ function reset(socket: Socket): void {
   socket.once("data", () => socket.resetAndDestroy());
 }
 
+/** Answers and closes, as a server of HTTP/1.0 does. */
+function closing(socket: Socket): void {
+  socket.once("data", () => {
+    socket.end("bye");
+    socket.destroySoon();
+  });
+}
+
 function deaf(socket: Socket): void {
   socket.pause();
 }
@@ -72,6 +81,7 @@ if (import.meta.main) {
     listen(reset, PORTS.reset),
     listen(echo, PORTS.sixOnly, "::1"),
     listen(deaf, PORTS.deaf),
+    listen(closing, PORTS.closing),
   ]);
   console.log("ready");
 }

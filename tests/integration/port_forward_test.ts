@@ -106,8 +106,10 @@ class Pods implements AsyncDisposable {
 /** A client's receiving end, which hashes instead of keeping. */
 class Received {
   readonly #hash = createHash("sha256");
+  readonly #ended = Promise.withResolvers<void>();
   bytes = 0;
   ended = false;
+  readonly whenEnded = this.#ended.promise;
   text = "";
 
   write(chunk: Uint8Array): Promise<void> {
@@ -119,6 +121,7 @@ class Received {
 
   end(): Promise<void> {
     this.ended = true;
+    this.#ended.resolve();
     return Promise.resolve();
   }
 
@@ -135,6 +138,13 @@ async function* of(...lines: string[]): AsyncGenerator<Uint8Array> {
 async function* open(...lines: string[]): AsyncGenerator<Uint8Array> {
   yield* of(...lines);
   await new Promise(() => {});
+}
+
+/** Says something, and is reset when that has come: as kubectl does once the pod's half has ended. */
+async function* resetAfter(event: Promise<unknown>, line: string): AsyncGenerator<Uint8Array> {
+  yield* of(line);
+  await event;
+  throw new UnavailableError("The client has reset the stream (status 5)");
 }
 
 /** Everything of this process that is open; what has been closed may take a turn to go. */
@@ -239,6 +249,46 @@ test("a connection that is reset tells so; one whose client goes away, or whose 
     if (how === "client") client.abort(new Error("the client has hung up"));
     else pods.forwards.end(pods.id);
     await outcome;
+  }
+});
+
+test("a client that resets its half after the pod's end has ended the connection, and nothing else", async () => {
+  await using pods = await Pods.make();
+  const sink = new Received();
+  await pods.forwards.portForward(
+    pods.id,
+    PORTS.closing,
+    { source: resetAfter(sink.whenEnded, "GET"), sink },
+    never(),
+  );
+  assert.equal(sink.text, "bye");
+});
+
+test("a client that resets its half, or takes no more, leaves the connection, and the pod sees its end", async () => {
+  await using pods = await Pods.make();
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  for (const how of ["reset", "refused"] as const) {
+    const greeted = Promise.withResolvers<void>();
+    const sink = {
+      write: () => {
+        greeted.resolve();
+        return how === "reset" ? Promise.resolve() : Promise.reject(new UnavailableError("reset"));
+      },
+      end: () => Promise.resolve(),
+    };
+    const serving = (async () => {
+      using connection = await listener.accept();
+      await connection.write(new TextEncoder().encode("hello"));
+      const into = new Uint8Array(16);
+      while (await connection.read(into).catch(() => null) !== null);
+    })();
+    await pods.forwards.portForward(
+      pods.hostNetwork,
+      listener.addr.port,
+      { source: how === "reset" ? resetAfter(greeted.promise, "x") : open("x"), sink },
+      never(),
+    );
+    await serving;
   }
 });
 

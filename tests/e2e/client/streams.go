@@ -54,6 +54,7 @@ func streamsMain(args []string) {
 		s.execs()
 		s.attaches()
 		s.forwards()
+		s.refusal()
 		s.tokens()
 	}
 	if !s.tap.end() {

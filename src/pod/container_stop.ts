@@ -7,7 +7,7 @@
 import { DeadlineExceededError } from "../errors/mod.ts";
 import type { Clock, ContainerId } from "../model/mod.ts";
 import type { ContainerRuntime } from "../runtime/containers_runtime.ts";
-import { type ContainerRecord, isLive } from "./container.ts";
+import { type ContainerRecord, isLive, type LiveContainer } from "./container.ts";
 import type { ExitTracker } from "./exits.ts";
 import type { KeyedMutex } from "./mutex.ts";
 import type { PodRegistry } from "./registry.ts";
@@ -16,15 +16,22 @@ const SIGKILL = 9;
 /** Between one SIGKILL and the next: a process in uninterruptible sleep may need long. */
 const FIRST_KILL_PAUSE_MS = 20;
 const LONGEST_KILL_PAUSE_MS = 120_000;
+/** So long after its start a program may be on the way to its signal handlers. */
+const SETTLING_MS = 10_000;
+const FIRST_LOOK_MS = 10;
+const LONGEST_LOOK_MS = 500;
+
 export interface ContainerStopperOptions {
   readonly registry: PodRegistry;
-  readonly runtime: Pick<ContainerRuntime, "signal">;
+  readonly runtime: Pick<ContainerRuntime, "signal" | "heeds">;
   readonly exits: ExitTracker;
   readonly mutex: KeyedMutex;
   readonly clock: Clock;
   /** How long a stop waits for a killed process before it answers that it cannot end it. */
   readonly killDeadlineMs: number;
 }
+
+type RunningContainer = LiveContainer & { readonly state: { readonly kind: "running" } };
 
 /** One stop under way. */
 interface Stop {
@@ -69,7 +76,11 @@ export class ContainerStopper {
     const done = (async () => {
       using _alarm = alarm;
       const ended = this.#options.exits.ended(id);
-      if (alarm.remainingMs() > 0 && await this.#signalStop(id, alarm.rung)) {
+      const signalled = alarm.remainingMs() > 0
+        ? await this.#signalStop(id, alarm.rung)
+        : undefined;
+      if (signalled !== undefined) {
+        using _repeating = this.#repeatUntilHeard(signalled);
         if (await Promise.race([ended.then(() => true), alarm.rung.then(() => false)])) return;
       }
       await this.#kill(id, ended);
@@ -77,20 +88,41 @@ export class ContainerStopper {
     return { shorten: (at) => alarm.bringForward(at), done };
   }
 
-  /** Sends the stop signal to a running container; false if it must be killed instead. */
-  async #signalStop(id: ContainerId, rung: Promise<void>): Promise<boolean> {
+  /** Sends the stop signal to a running container; undefined if it must be killed instead. */
+  async #signalStop(id: ContainerId, rung: Promise<void>): Promise<RunningContainer | undefined> {
     // Behind the lock a start under way has finished: the signal meets the program, not the runtime.
     const turn = this.#options.mutex.acquire(id);
     using permit = await Promise.race([turn, rung.then(() => undefined)]);
     if (permit === undefined) {
       // The start hangs; what it hangs on ends with the container.
       void turn.then((late) => late[Symbol.dispose]());
-      return false;
+      return undefined;
     }
     const record = this.#options.registry.container(id);
-    if (record?.state.kind !== "running") return false;
-    this.#options.runtime.signal(record.place, record.state.init, record.stopSignal);
-    return true;
+    if (record?.state.kind !== "running") return undefined;
+    const running = { ...record, state: record.state };
+    this.#options.runtime.signal(running.place, running.state.init, running.stopSignal);
+    return running;
+  }
+
+  /**
+   * A container that was started a moment ago may not have set up its handlers: as the first process of
+   * a PID namespace it has not heard the signal then, and would be killed when its grace is over. The
+   * kernel tells nobody of a new handler, so it is looked for while the container settles.
+   */
+  #repeatUntilHeard({ place, state, stopSignal }: RunningContainer): Disposable {
+    const { runtime, clock } = this.#options;
+    const settledAtNs = state.startedAtNs + BigInt(SETTLING_MS) * 1_000_000n;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const lookIn = (pauseMs: number) => {
+      if (clock.nowNs() < settledAtNs) timer = setTimeout(look, pauseMs, pauseMs);
+    };
+    const look = (pauseMs: number) => {
+      if (runtime.heeds(state.init, stopSignal)) runtime.signal(place, state.init, stopSignal);
+      else lookIn(Math.min(pauseMs * 2, LONGEST_LOOK_MS));
+    };
+    if (!runtime.heeds(state.init, stopSignal)) lookIn(FIRST_LOOK_MS);
+    return { [Symbol.dispose]: () => clearTimeout(timer) };
   }
 
   async #kill(id: ContainerId, ended: Promise<void>): Promise<void> {

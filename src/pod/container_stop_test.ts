@@ -6,8 +6,11 @@ import { KeyedMutex } from "./mutex.ts";
 import { containerRecord, RUNNING } from "./_test_records.ts";
 
 /** A container that ends at one of the given signals. */
-function stopping(endsAt: readonly number[]) {
-  const container = containerRecord(RUNNING);
+function stopping(
+  endsAt: readonly number[],
+  heeds: () => boolean = () => true,
+  container = containerRecord(RUNNING),
+) {
   const ended = Promise.withResolvers<void>();
   const signals: number[] = [];
   let live = true;
@@ -23,6 +26,7 @@ function stopping(endsAt: readonly number[]) {
         }
         return true;
       },
+      heeds,
     },
     exits: { ended: () => ended.promise, expectKill: () => {} } as never,
     mutex,
@@ -72,4 +76,21 @@ Deno.test("a repeated stop with more time changes nothing", async () => {
   const second = stopper.stop(container, 600_000);
   await Promise.all([first, second]);
   assert.deepEqual(signals, [15, 9]);
+});
+
+Deno.test("a container that has just started hears its stop signal once it has a handler", async () => {
+  const clock = new SystemClock();
+  const justNow = containerRecord({ ...RUNNING, startedAtNs: clock.nowNs() });
+  let looks = 0;
+  const { container, stopper, signals } = stopping([], () => ++looks > 3, justNow);
+  const stop = stopper.stop(container, 500);
+  await assert.rejects(stop, DeadlineExceededError);
+  assert.deepEqual(signals.filter((signal) => signal === 15), [15, 15]);
+});
+
+Deno.test("a container that has had its time to set up handlers gets its stop signal once", async () => {
+  let looks = 0;
+  const { container, stopper, signals } = stopping([], () => ++looks > 1);
+  await assert.rejects(stopper.stop(container, 100), DeadlineExceededError);
+  assert.deepEqual(signals.filter((signal) => signal === 15), [15]);
 });

@@ -127,6 +127,8 @@ export interface ContainerRuntime {
    * goes on, so that the signal acts.
    */
   signal(place: ContainerPlace, init: ProcessIdentity, signal: number): boolean;
+  /** False if the init process would not hear the signal: it has not set a handler up, or never will. */
+  heeds(init: ProcessIdentity, signal: number): boolean;
   /**
    * Kills every process in the container's cgroup: those that its init left behind in a PID namespace
    * that it does not own. Succeeds when nothing is left.

@@ -224,6 +224,10 @@ export class OciRuntime implements ContainerRuntime, Disposable {
     return reached;
   }
 
+  heeds(init: ProcessIdentity, signal: number): boolean {
+    return this.#ports.processes.heeds(init, signal);
+  }
+
   endProcesses({ cgroupPath }: ContainerPlace): Promise<void> {
     return this.#ports.cgroups.destroy(cgroupPath, CGROUP_TIMEOUT_MS);
   }

@@ -43,6 +43,12 @@ export function parseProcessStat(text: string): ProcessStat | undefined {
   };
 }
 
+/** Whether a signal is in the masks of those ignored or caught, of /proc/PID/status (proc(5)). */
+export function isHeeded(status: string, signal: number): boolean {
+  const masks = [...status.matchAll(/^Sig(?:Ign|Cgt):\s*([0-9a-f]{1,32})$/gm)];
+  return masks.some(([, mask]) => (BigInt(`0x${mask}`) >> BigInt(signal - 1) & 1n) === 1n);
+}
+
 /** {@link ProcessTable} over procfs and pidfds. */
 export class ProcTable implements ProcessTable {
   readonly bootId: string;
@@ -89,6 +95,16 @@ export class ProcTable implements ProcessTable {
       if (isErrno(error, "ESRCH")) return false;
       throw error;
     }
+  }
+
+  heeds(process: ProcessIdentity, signal: number): boolean {
+    let status: string;
+    try {
+      status = Deno.readTextFileSync(`${this.#procRoot}/${process.pid}/status`);
+    } catch {
+      return true;
+    }
+    return isHeeded(status, signal) || !this.isAlive(process);
   }
 }
 

@@ -48,4 +48,9 @@ export interface ProcessTable {
    * @returns false if the process is already gone
    */
   signal(process: ProcessIdentity, signal: number): boolean;
+  /**
+   * False if the process has no handler for the signal and does not ignore it either. To the first
+   * process of a PID namespace such a signal is not delivered (pid_namespaces(7)). True if it is gone.
+   */
+  heeds(process: ProcessIdentity, signal: number): boolean;
 }

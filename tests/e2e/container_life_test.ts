@@ -460,3 +460,12 @@ test("what a container asks for that is not built yet is UNIMPLEMENTED by name, 
   assert.deepEqual((await bench.runtime.listContainers({})).containers, []);
   assert.deepEqual(await bench.node.residue(), before);
 });
+
+test("a container that is stopped before its program has a handler hears of it, and is not killed", async (bench) => {
+  const container = await bench.pod({
+    script: "sleep 2; trap 'exit 7' TERM; while :; do sleep 0.1; done",
+  });
+  await bench.runtime.stopContainer({ containerId: container.id, timeout: 120n });
+  const { exitCode, reason } = await container.ended();
+  assert.deepEqual([exitCode, reason], [7, "Error"]);
+});

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { connect, type Socket } from "node:net";
 import { converse, message } from "../../tests/support/stream_client.ts";
+import { closedByServer, isEstablished } from "../../tests/support/tcp_state.ts";
 import { ResourceExhaustedError } from "../errors/mod.ts";
 import {
   CLOSED_PORT,
@@ -144,18 +145,6 @@ Deno.test("a stop of the server ends open sessions with a status", async () => {
   await stopped;
 });
 
-/** The state of a connection in the kernel's table, of the side with the first port; undefined if there is none. */
-async function stateOf({ from, to }: { readonly from: number; readonly to: number }) {
-  const ports = [from, to].map((port) => `:${port.toString(16).toUpperCase().padStart(4, "0")}`);
-  for (const line of (await Deno.readTextFile("/proc/net/tcp")).split("\n")) {
-    const [, local, remote, state] = line.trim().split(/\s+/);
-    if (local?.endsWith(ports[0]!) && remote?.endsWith(ports[1]!)) return state;
-  }
-  return undefined;
-}
-
-const ESTABLISHED = "01";
-
 Deno.test("an attached client that is cut off loses its connection, also if it takes nothing", async () => {
   const service = new TestService();
   const reason = new ResourceExhaustedError("The client reads too slowly");
@@ -188,12 +177,8 @@ Deno.test("an attached client that is cut off loses its connection, also if it t
       await socket.write(Uint8Array.fromHex(error + stdin + stdout));
     }
     const ports = { from: Number(port), to: (socket.localAddr as Deno.NetAddr).port };
-    assert.equal(await stateOf(ports), ESTABLISHED, name);
-    // Two of the server's time-outs are ten seconds.
-    for (const end = Date.now() + 100_000; await stateOf(ports) === ESTABLISHED;) {
-      assert.ok(Date.now() < end, `${name}: the connection stays`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    assert.ok(await isEstablished(ports), name);
+    await closedByServer(ports);
   });
   await Promise.all(sessions);
 });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { converse, message } from "../support/stream_client.ts";
+import { closedByServer } from "../support/tcp_state.ts";
 import { onWorkbench, refused } from "../support/workbench.ts";
 
 const test = onWorkbench();
@@ -59,6 +60,37 @@ test("Attach hears the container, and leaving it changes nothing", async (bench)
     socket.send(message(0, "hello\n"));
   });
   assert.equal(channels.get(1), "got hello\n");
+  assert.equal(await container.sh("echo alive"), "alive");
+});
+
+test("an attached client that takes nothing loses its connection, and the container goes on", async (bench) => {
+  const container = await bench.pod({
+    // More than may wait for a client, and the kernel keeps for both sides.
+    script: "read line; head -c 33554432 /dev/zero; sleep 1000",
+    container: { stdin: true },
+  });
+  const { url } = await bench.runtime.attach({ containerId: container.id, ...STREAMS });
+  const { hostname, port, host, pathname } = new URL(url);
+  using client = await Deno.connect({ hostname, port: Number(port) });
+  const head = [
+    `GET ${pathname} HTTP/1.1`,
+    `Host: ${host}`,
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    `Sec-WebSocket-Protocol: ${V5}`,
+  ].join("\r\n");
+  await client.write(new TextEncoder().encode(`${head}\r\n\r\n`));
+  const answer = new Uint8Array(12);
+  await client.read(answer);
+  assert.equal(new TextDecoder().decode(answer), "HTTP/1.1 101");
+  const line = message(0, "go\n");
+  await client.write(Uint8Array.of(0x82, 0x80 | line.length, 0, 0, 0, 0, ...line));
+  await closedByServer({
+    from: Number(port),
+    to: (client.localAddr as Deno.NetAddr).port,
+  });
   assert.equal(await container.sh("echo alive"), "alive");
 });
 

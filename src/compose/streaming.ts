@@ -1,10 +1,11 @@
 /** The streaming server by its configuration keys. @module */
+import { isIP } from "node:net";
 import { type Configuration, parseDuration } from "../config/mod.ts";
 import { FailedPreconditionError, shown } from "../errors/mod.ts";
 import type { Clock } from "../model/mod.ts";
 import type { StreamService } from "../pod/mod.ts";
 import { DEFAULT_IDLE_TIMEOUT_MS, StreamingServer, type TlsOptions } from "../streaming/mod.ts";
-import { sealDescriptors, servicePort } from "../sys/mod.ts";
+import { hostAddress, servicePort } from "../sys/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import type { Machine } from "./node.ts";
 
@@ -27,7 +28,7 @@ export async function openStreaming(
   { api, service, machine, clock, log }: StreamingOptions,
 ): Promise<StreamingServer> {
   return await StreamingServer.listen({
-    address: api.stream_address,
+    address: await streamAddress(api.stream_address, hostAddress),
     port: await streamPort(api.stream_port, (name) => servicePort(name, "tcp")),
     tls: api.stream_enable_tls ? tlsOptions(api, log) : undefined,
     idleTimeoutMs: idleTimeoutMs(api.stream_idle_timeout),
@@ -37,8 +38,27 @@ export async function openStreaming(
     descriptors: machine.descriptors,
     clock,
     log,
-    sealDescriptors: () => sealDescriptors(machine.kernel),
   });
+}
+
+/**
+ * @param configured an IP address; anything else, also nothing, is the host's own, as in CRI-O
+ * @throws {FailedPreconditionError} the host has none
+ */
+export async function streamAddress(
+  configured: string,
+  lookUp: () => Promise<string | undefined>,
+): Promise<string> {
+  // One with a zone, such as fe80::1%eth0, cannot be in a URL for clients.
+  if (isIP(configured) !== 0 && !configured.includes("%")) return configured;
+  const address = await lookUp();
+  if (address !== undefined) return address;
+  throw new FailedPreconditionError(
+    `stream_address ${
+      shown(configured)
+    } is no IP address, and this host has no default route by which to choose one`,
+    { field: "api.stream_address", value: configured, remedy: "give an IP address of this host" },
+  );
 }
 
 /**

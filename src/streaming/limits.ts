@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { KeepAlive } from "../sys/mod.ts";
 
 /** URLs that nobody has used yet. The kubelet asks for one and uses it at once. */
 export const PENDING_URLS_LIMIT = 1_000;
@@ -16,20 +17,24 @@ export const TOKEN_BYTES = 32;
  * some that have not said yet what they want.
  */
 export const CONNECTIONS_LIMIT = 1_024;
+/** Above {@link CONNECTIONS_LIMIT}: those that are told why they are refused. Further ones are closed at once. */
+export const CONNECTIONS_TOLD_LIMIT = CONNECTIONS_LIMIT + 256;
 /** Port-forward sessions: of people, each with one pod. */
 export const PORT_FORWARD_SESSIONS_LIMIT = 128;
 /** Request line and headers; Go's client sends about 300 bytes. */
 export const HEAD_LIMIT_BYTES = 16 * 1024;
 export const HEADERS_LIMIT = 64;
-/** From the connection, with its TLS handshake, to the end of the request's head. */
+/** For the TLS handshake, and again for the request's head. */
 export const HEAD_TIMEOUT_MS = 10_000;
 
 /** From the switch of protocols until the client has opened the streams it asked for. */
 export const STREAM_CREATION_TIMEOUT_MS = 30_000;
 /** As the kubelet's streaming library: unless the configuration says otherwise. */
 export const DEFAULT_IDLE_TIMEOUT_MS = 4 * 60 * 60 * 1000;
-/** The kernel asks after so long whether a silent client is still there. */
+/** A silent client that is no longer there is found after so long. */
 export const KEEP_ALIVE_MS = 30_000;
+/** The kernel's questions to a silent client, which add up to {@link KEEP_ALIVE_MS}. */
+export const KEEP_ALIVE: KeepAlive = { idleSeconds: 15, intervalSeconds: 5, probes: 3 };
 /** For the client to take what was said last and to close its side. */
 export const CLOSE_TIMEOUT_MS = 5_000;
 

@@ -4,17 +4,19 @@
  *
  * @module
  */
-import { createServer, type Server, type Socket } from "node:net";
-import {
-  createServer as createTlsServer,
-  type Server as TlsServer,
-  type TLSSocket,
-} from "node:tls";
 import { isIP } from "node:net";
-import { errorMessage, UnavailableError } from "../errors/mod.ts";
+import { errorMessage, isErrno, UnavailableError } from "../errors/mod.ts";
 import type { Clock, ContainerId, SandboxId } from "../model/mod.ts";
 import type { ExecSession, StreamService } from "../pod/mod.ts";
-import { type ByteDescriptors, type FileWatcher, type Kernel, takeDescriptor } from "../sys/mod.ts";
+import {
+  adoptTcp,
+  type ByteDescriptors,
+  type Fd,
+  type FileWatcher,
+  type Kernel,
+  Listener,
+  listenTcp,
+} from "../sys/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { Connection, type Transport } from "./connection.ts";
 import { readHead, refusalBytes, refused, RefusedRequest, type RequestHead } from "./http_head.ts";
@@ -22,8 +24,9 @@ import { IdleTimer } from "./idle_timer.ts";
 import {
   CLOSE_TIMEOUT_MS,
   CONNECTIONS_LIMIT,
+  CONNECTIONS_TOLD_LIMIT,
   HEAD_TIMEOUT_MS,
-  KEEP_ALIVE_MS,
+  KEEP_ALIVE,
   PORT_FORWARD_SESSIONS_LIMIT,
 } from "./limits.ts";
 import { PendingUrls } from "./pending_urls.ts";
@@ -34,32 +37,27 @@ import type { RemoteCommand, WantedStreams } from "./remote_command.ts";
 import { serveRemoteCommandBySpdy } from "./remote_command_spdy.ts";
 import { serveRemoteCommandByWebSocket } from "./remote_command_websocket.ts";
 import type { Session } from "./session.ts";
-import {
-  allowedSuites,
-  readTlsFiles,
-  type TlsContext,
-  type TlsOptions,
-  watchTlsFiles,
-} from "./tls_files.ts";
+import { readTlsFiles, type TlsContext, type TlsOptions, watchTlsFiles } from "./tls_files.ts";
+import { TlsHandshakes } from "./tls_handshakes.ts";
 import { TlsTransport } from "./tls_transport.ts";
 import { asksForWebSocket } from "./websocket/handshake.ts";
 
 export interface StreamingServerOptions {
-  /** An IP address; anything else listens on all addresses, as in CRI-O. */
+  /** An IP address; `0.0.0.0` takes clients at every address of IPv4, `::` at every address. */
   readonly address: string;
   /** 0 takes a free one. */
   readonly port: number;
   readonly tls: TlsOptions | undefined;
   /** Without a byte for so long a session ends; 0 for never. */
   readonly idleTimeoutMs: number;
+  /** For the TLS handshake, and again for the request's head; {@link HEAD_TIMEOUT_MS} if left out. */
+  readonly headTimeoutMs?: number;
   readonly service: StreamService;
   readonly fileWatcher: FileWatcher;
   readonly kernel: Kernel;
   readonly descriptors: ByteDescriptors;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Makes the descriptors of this process close-on-exec: Deno's listening socket is not. */
-  readonly sealDescriptors?: () => void;
 }
 
 /** URLs for what was checked; each is good for one use and for half a minute. */
@@ -83,23 +81,48 @@ export class StreamingServer implements StreamUrls, AsyncDisposable {
   /** `http://127.0.0.1:34567` */
   readonly baseUrl: string;
   readonly #options: StreamingServerOptions;
-  readonly #server: Server | TlsServer;
   readonly #pending: PendingUrls<Wish>;
   readonly #connections = new Set<Connection>();
   readonly #sessions = new Map<Promise<void>, AbortController>();
+  readonly #handshakes: TlsHandshakes | undefined;
+  /** Takes clients, and notices new certificates. */
+  readonly #listening: Disposable;
   #forwards = 0;
-  #watch: Disposable | undefined;
 
   private constructor(
     options: StreamingServerOptions,
-    server: Server | TlsServer,
+    context: TlsContext | undefined,
+    { socket, port }: { readonly socket: Fd; readonly port: number },
   ) {
+    const { address, kernel, tls, fileWatcher: watcher, log } = options;
     this.#options = options;
-    this.#server = server;
+    this.baseUrl = `${tls === undefined ? "http" : "https"}://${hostOf(address)}:${port}`;
     this.#pending = new PendingUrls(options.clock);
-    const { address, port } = boundTo(server);
-    const host = isIP(address) === 6 ? `[${address}]` : address;
-    this.baseUrl = `${options.tls === undefined ? "http" : "https"}://${host}:${port}`;
+    using listening = new DisposableStack();
+    listening.use(socket);
+    if (tls !== undefined && context !== undefined) {
+      const handshakes = listening.use(
+        new TlsHandshakes({
+          tls,
+          context,
+          timeoutMs: options.headTimeoutMs ?? HEAD_TIMEOUT_MS,
+          log,
+          onSecure: (secure) => this.#connected(new TlsTransport(secure)),
+        }),
+      );
+      this.#handshakes = handshakes;
+      const onChange = (next: TlsContext) => handshakes.use(next);
+      listening.use(watchTlsFiles(tls, { watcher, log, onChange }));
+    }
+    listening.use(
+      new Listener({
+        kernel,
+        socket,
+        onConnection: (connection) => this.#accepted(connection),
+        onTrouble: (error) => log.warn("Clients of streams have to wait", { error }),
+      }),
+    );
+    this.#listening = listening.move();
   }
 
   /**
@@ -110,55 +133,11 @@ export class StreamingServer implements StreamUrls, AsyncDisposable {
    * @throws {UnavailableError} the address or port cannot be had
    */
   static async listen(options: StreamingServerOptions): Promise<StreamingServer> {
-    const { tls, fileWatcher, log, kernel, descriptors } = options;
-    // Who connects between bind and the next turn waits for the server that serves it.
-    const listening = Promise.withResolvers<StreamingServer>();
-    const serve = (transport: Transport) =>
-      void listening.promise.then((server) => server.#connected(transport));
-    const common = { allowHalfOpen: true, noDelay: true, pauseOnConnect: true };
-    let server: Server | TlsServer;
-    if (tls === undefined) {
-      server = createServer(common, (socket) => {
-        keepLively(socket);
-        const fd = takeDescriptor(socket, kernel);
-        // Undefined of a client that has gone already.
-        if (fd !== undefined) serve(descriptors.open(fd));
-      });
-    } else {
-      const suites = allowedSuites(tls.cipherSuites);
-      const secure = createTlsServer({
-        ...common,
-        ...secureOptions(tls, await readTlsFiles(tls)),
-        handshakeTimeout: HEAD_TIMEOUT_MS,
-      }, (socket: TLSSocket) => {
-        // The library speaks all of its suites: one that is not wanted ends here, unused.
-        if (socket.getProtocol() === "TLSv1.2" && !suites.has(socket.getCipher().standardName)) {
-          log.info("A client agreed on a cipher suite that is not wanted", {
-            suite: socket.getCipher().standardName,
-          });
-          socket.destroy();
-        } else {
-          keepLively(socket);
-          serve(new TlsTransport(socket));
-        }
-      });
-      secure.on("tlsClientError", (error: Error) => {
-        log.debug("A TLS handshake failed", { error: error.message });
-      });
-      server = secure;
-    }
-    await bind(server, options);
-    const serving = new StreamingServer(options, server);
-    listening.resolve(serving);
-    if (tls !== undefined) {
-      serving.#watch = watchTlsFiles(tls, {
-        watcher: fileWatcher,
-        log,
-        onChange: (context) => (server as TlsServer).setSecureContext(secureOptions(tls, context)),
-      });
-    }
-    log.info("Serving streams", { url: serving.baseUrl });
-    return serving;
+    const { tls, log } = options;
+    const context = tls === undefined ? undefined : await readTlsFiles(tls);
+    const server = new StreamingServer(options, context, bind(options));
+    log.info("Serving streams", { url: server.baseUrl });
+    return server;
   }
 
   exec(session: ExecSession, wanted: WantedStreams): string {
@@ -175,22 +154,28 @@ export class StreamingServer implements StreamUrls, AsyncDisposable {
 
   /** Accepts nothing new and tells every session to end; cuts those that have not after `graceMs`. */
   async stop(graceMs = CLOSE_TIMEOUT_MS): Promise<void> {
-    this.#watch?.[Symbol.dispose]();
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#listening[Symbol.dispose]();
     const reason = new UnavailableError("The server stops");
     for (const cut of this.#sessions.values()) cut.abort(reason);
     const timer = setTimeout(() => this.#cutAll(), graceMs);
     await Promise.all(this.#sessions.keys());
     clearTimeout(timer);
     this.#cutAll();
-    await closed;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop(0);
   }
 
-  /** A new connection, which this owns from now on. */
+  /** A new client, whose descriptor this owns from now on. */
+  #accepted(fd: Fd): void {
+    const handshakes = this.#handshakes;
+    if (this.#connections.size + (handshakes?.size ?? 0) >= CONNECTIONS_TOLD_LIMIT) fd.close();
+    else if (handshakes !== undefined) handshakes.begin(adoptTcp(fd));
+    else this.#connected(this.#options.descriptors.open(fd));
+  }
+
+  /** A client that may speak. */
   #connected(transport: Transport): void {
     const connection = new Connection(transport);
     this.#connections.add(connection);
@@ -239,14 +224,15 @@ export class StreamingServer implements StreamUrls, AsyncDisposable {
   }
 
   async #head(connection: Connection, cut: AbortSignal): Promise<RequestHead | undefined> {
+    const timeoutMs = this.#options.headTimeoutMs ?? HEAD_TIMEOUT_MS;
     const late = () => {
       void connection.write(refusalBytes({
         status: 408,
-        text: `The request has not come within ${HEAD_TIMEOUT_MS / 1000} s`,
+        text: `The request has not come within ${timeoutMs / 1000} s`,
       })).catch(() => {}).then(() => connection.destroy());
     };
     const stop = () => connection.destroy();
-    const timer = setTimeout(late, HEAD_TIMEOUT_MS);
+    const timer = setTimeout(late, timeoutMs);
     cut.addEventListener("abort", stop, { once: true });
     try {
       return await readHead(connection);
@@ -301,11 +287,6 @@ function full(what: string, limit: number): RefusedRequest {
   return refused(503, `There are ${limit} ${what} already, which is the limit; end some of them`);
 }
 
-function keepLively(socket: Socket): void {
-  socket.setNoDelay(true);
-  socket.setKeepAlive(true, KEEP_ALIVE_MS);
-}
-
 /** A session that does not end by itself after it was told to is cut. */
 function cutLater(connection: Connection): void {
   const timer = setTimeout(() => connection.destroy(), 2 * CLOSE_TIMEOUT_MS);
@@ -338,62 +319,28 @@ async function refuse(connection: Connection, { refusal }: RefusedRequest): Prom
   await connection.close(CLOSE_TIMEOUT_MS);
 }
 
-function secureOptions(
-  { minVersion }: TlsOptions,
-  { cert, key, ca }: TlsContext,
-): {
-  cert: string;
-  key: string;
-  minVersion: "TLSv1.2" | "TLSv1.3";
-  ca?: string;
-  requestCert?: true;
-  rejectUnauthorized?: true;
-} {
-  return {
-    cert,
-    key,
-    minVersion: minVersion === "VersionTLS13" ? "TLSv1.3" : "TLSv1.2",
-    ...(ca === undefined ? {} : { ca, requestCert: true, rejectUnauthorized: true }),
-  };
-}
-
-async function bind(
-  server: Server | TlsServer,
-  { address, port, sealDescriptors = () => {} }: StreamingServerOptions,
-): Promise<void> {
-  const hosts = isIP(address) === 0 ? ["::", "0.0.0.0"] : [address];
-  for (const host of hosts) {
-    try {
-      await new Promise<void>((resolve, reject) => {
-        server.once("error", reject);
-        server.listen({ host, port }, () => {
-          server.off("error", reject);
-          resolve();
-        });
-        sealDescriptors();
-      });
-      sealDescriptors();
-      return;
-    } catch (error) {
-      // A node without IPv6 has no "::".
-      if (host === "::" && (error as { code?: string }).code !== "EADDRINUSE") continue;
-      throw new UnavailableError(
-        `Could not serve streams on ${host} port ${port}: ${errorMessage(error)}`,
-        {
-          field: port === 0 ? "api.stream_address" : "api.stream_port",
-          value: port === 0 ? address : String(port),
-          cause: error,
-          remedy: "give an address of this node and a free port, or port 0",
-        },
-      );
-    }
+/** @throws {UnavailableError} the address or port cannot be had */
+function bind({ address, port, kernel }: StreamingServerOptions): ReturnType<typeof listenTcp> {
+  try {
+    return listenTcp(kernel, { address, port, keepAlive: KEEP_ALIVE });
+  } catch (error) {
+    const isPort = isErrno(error, "EADDRINUSE") || isErrno(error, "EACCES");
+    throw new UnavailableError(
+      `Could not serve streams on ${address} port ${port}: ${errorMessage(error)}`,
+      {
+        field: isPort ? "api.stream_port" : "api.stream_address",
+        value: isPort ? String(port) : address,
+        cause: error,
+        remedy: "give an address of this node and a free port, or port 0",
+      },
+    );
   }
 }
 
-function boundTo(server: Server): { readonly address: string; readonly port: number } {
-  const bound = server.address();
-  if (bound === null || typeof bound === "string") {
-    throw new UnavailableError("The streaming server does not listen");
-  }
-  return bound;
+/** The address in a URL for clients on this host, who reach a server at every address by the loopback's. */
+function hostOf(address: string): string {
+  if (address === "0.0.0.0") return "127.0.0.1";
+  if (isIP(address) === 4) return address;
+  const { hostname } = new URL(`http://[${address}]`);
+  return hostname === "[::]" ? "[::1]" : hostname;
 }

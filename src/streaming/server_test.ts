@@ -15,6 +15,7 @@ import { CONNECTIONS_LIMIT, HEAD_LIMIT_BYTES, PORT_FORWARD_SESSIONS_LIMIT } from
 import { GOLDEN } from "./spdy/_test_client.ts";
 import type { StreamingServer } from "./server.ts";
 
+const HAS_IPV6 = Deno.networkInterfaces().some(({ address }) => address === "::1");
 const ALL = { stdin: true, stdout: true, stderr: true, terminal: false };
 
 function execUrl(
@@ -320,11 +321,33 @@ Deno.test("a port whose program closes ends its channels' session, as no message
   assert.equal(ended.code, 1000);
 });
 
-Deno.test("listening on what is no address means all of them", async () => {
-  await using server = await testServer(new TestService(), { address: "" });
-  assert.match(server.baseUrl, /^http:\/\/(\[::\]|0\.0\.0\.0):\d+$/);
-  const url = execUrl(server, ["exit", "0"]).replace(/\[::\]|0\.0\.0\.0/, "127.0.0.1");
-  assert.equal((await converse(url, "v4.channel.k8s.io")).channels.get(3), SUCCESS);
+for (const address of ["0.0.0.0", "127.0.0.1", "::", "0:0:0:0:0:0:0:1"]) {
+  Deno.test({
+    name: `clients on this host reach a server at ${address} by its URL`,
+    ignore: address.includes(":") && !HAS_IPV6,
+    async fn() {
+      await using server = await testServer(new TestService(), { address });
+      const host = address.includes(":") ? "[::1]" : "127.0.0.1";
+      assert.equal(new URL(server.baseUrl).hostname, host);
+      const url = execUrl(server, ["exit", "0"]);
+      assert.equal((await converse(url, "v4.channel.k8s.io")).channels.get(3), SUCCESS);
+      // At every address means also at the other family's.
+      const other = url.replace(host, "127.0.0.1");
+      if (address === "::") assert.match(await talk(other, request(other)), /^HTTP/);
+    },
+  });
+}
+
+Deno.test("an address that is not this host's is named", async () => {
+  await assert.rejects(testServer(new TestService(), { address: "192.0.2.1" }), {
+    name: "UnavailableError",
+    message: /192\.0\.2\.1 port 0/,
+  });
+});
+
+Deno.test("a client that says nothing is told so in time, and left", async () => {
+  await using server = await testServer(new TestService(), { headTimeoutMs: 20 });
+  assert.match(await talk(server.baseUrl, ""), /^HTTP\/1\.1 408 .*within 0\.02 s/s);
 });
 
 Deno.test("a port that is taken is named", async () => {

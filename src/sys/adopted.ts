@@ -7,16 +7,11 @@
 import { Socket } from "node:net";
 import process from "node:process";
 import { InternalError } from "../errors/mod.ts";
-import type { Fd, Kernel } from "./kernel.ts";
+import type { Fd } from "./kernel.ts";
 
 interface StreamHandle {
   /** 0, or a negative errno. */
   open(fd: number): number;
-}
-
-interface AcceptedHandle {
-  /** A descriptor, or a negative number. */
-  fdForIpc(): number;
 }
 
 /**
@@ -25,7 +20,7 @@ interface AcceptedHandle {
  * descriptor from here on; `destroy()` closes it.
  */
 export function adoptStream(fd: Fd): Socket {
-  return adopt(fd, { writable: true });
+  return adopt(fd, "pipe_wrap", (binding) => new binding.Pipe(0), { writable: true });
 }
 
 /**
@@ -33,13 +28,23 @@ export function adoptStream(fd: Fd): Socket {
  * reading side has ended, and one that is destroyed before that is done is never forgotten.
  */
 export function adoptReader(fd: Fd): Socket {
-  return adopt(fd, { writable: false });
+  return adopt(fd, "pipe_wrap", (binding) => new binding.Pipe(0), { writable: false });
 }
 
-function adopt(fd: Fd, sides: { readonly writable: boolean }): Socket {
-  // deno-lint-ignore no-explicit-any -- an internal function without published types
-  const { binding } = process as unknown as { binding: (name: string) => any };
-  const handle: StreamHandle = new (binding.call(process, "pipe_wrap").Pipe)(0);
+/** As {@link adoptStream}, for a connected TCP socket. The peer's end leaves our own half open. */
+export function adoptTcp(fd: Fd): Socket {
+  return adopt(fd, "tcp_wrap", (binding) => new binding.TCP(0), { allowHalfOpen: true });
+}
+
+function adopt(
+  fd: Fd,
+  name: "pipe_wrap" | "tcp_wrap",
+  // deno-lint-ignore no-explicit-any -- internal classes without published types
+  construct: (binding: any) => StreamHandle,
+  sides: { readonly writable?: boolean; readonly allowHalfOpen?: boolean },
+): Socket {
+  const { binding } = process as unknown as { binding: (name: string) => unknown };
+  const handle = construct(binding.call(process, name));
   const result = handle.open(fd.number);
   if (result !== 0) {
     throw new InternalError(`Descriptor ${fd.number} could not join the event loop`, {
@@ -56,18 +61,4 @@ function adopt(fd: Fd, sides: { readonly writable: boolean }): Socket {
 export function descriptorOf(socket: Socket): number | undefined {
   const { _handle: handle } = socket as unknown as { _handle: { fd?: number } | null };
   return handle?.fd !== undefined && handle.fd >= 0 ? handle.fd : undefined;
-}
-
-/**
- * Takes an accepted TCP socket off Node's event loop, before anything is read from it, with the options that
- * were set: it ends there and lives on as a descriptor. Undefined if it is closed already.
- */
-export function takeDescriptor(socket: Socket, kernel: Kernel): Fd | undefined {
-  const { _handle: handle } = socket as unknown as { _handle: AcceptedHandle | null };
-  // A second descriptor of the same socket, for whoever asks.
-  const number = handle?.fdForIpc() ?? -1;
-  socket.destroy();
-  if (number < 0) return undefined;
-  kernel.setCloexec(number, true);
-  return kernel.own(number);
 }

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { connect, createServer, type Socket } from "node:net";
-import { adoptStream, descriptorOf, takeDescriptor } from "./adopted.ts";
-import { ByteDescriptors } from "./byte_descriptors.ts";
+import { connect, type Socket } from "node:net";
+import { adoptStream, adoptTcp, descriptorOf } from "./adopted.ts";
 import { AF_UNIX, IN_CREATE, SOCK_SEQPACKET, SOCK_STREAM } from "./constants.ts";
 import { decodeInotify } from "./file_watcher.ts";
 import type { Fd } from "./kernel.ts";
 import { createLinuxKernel } from "./linux.ts";
+import { Listener } from "./listener.ts";
+import { listenTcp } from "./tcp_listening.ts";
 
 const kernel = createLinuxKernel();
 const encoded = (value: string) => new TextEncoder().encode(value);
@@ -105,35 +106,31 @@ Deno.test("an adopted eventfd delivers its counter", async () => {
   await once(socket, "close");
 });
 
-Deno.test("a TCP socket that a server took lives on as a descriptor, with all that has come", async () => {
-  const taken = Promise.withResolvers<Fd>();
-  const server = createServer(
-    { pauseOnConnect: true, allowHalfOpen: true },
-    (socket) => taken.resolve(takeDescriptor(socket, kernel)!),
-  );
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const client = connect((server.address() as { port: number }).port, "127.0.0.1");
-  client.end("all of it");
-  using descriptors = new ByteDescriptors(kernel);
-  const fd = await taken.promise;
-  using descriptor = descriptors.open(fd);
-  // A client that Node still held would be closed by now.
-  await new Promise((resolve) => setTimeout(resolve, 20));
-  assert.deepEqual(await descriptor.read(), new TextEncoder().encode("all of it"));
-  assert.equal(await descriptor.read(), undefined);
-  assert.equal(await descriptor.write(new TextEncoder().encode("answer")), true);
-  assert.equal(await next(client), "answer");
-  const own = Deno.readLinkSync(`/proc/self/fd/${fd.number}`);
-  const sockets = [...Deno.readDirSync("/proc/self/fd")].filter(({ name }) => {
-    try {
-      return Deno.readLinkSync(`/proc/self/fd/${name}`) === own;
-    } catch {
-      return false; // the descriptor of the directory itself
-    }
+Deno.test("an adopted TCP socket knows its peer, and answers after the peer's end", async () => {
+  const { socket: listening, port } = listenTcp(kernel, {
+    address: "127.0.0.1",
+    port: 0,
+    keepAlive: { idleSeconds: 15, intervalSeconds: 5, probes: 3 },
   });
-  assert.equal(sockets.length, 1, "Node has closed its own");
-  client.destroy();
-  server.close();
-  await once(server, "close");
+  const accepted = Promise.withResolvers<Fd>();
+  using _listener = new Listener({
+    kernel,
+    socket: listening,
+    onConnection: accepted.resolve,
+    onTrouble: accepted.reject,
+  });
+  const client = connect(port, "127.0.0.1");
+  await once(client, "connect");
+  const { localPort } = client;
+  client.end("all of it");
+  const socket = adoptTcp(await accepted.promise);
+  assert.equal(socket.remoteAddress, "127.0.0.1");
+  assert.equal(socket.remotePort, localPort);
+  const ended = once(socket, "end");
+  const closed = once(socket, "close");
+  assert.equal(await next(socket), "all of it");
+  await ended;
+  socket.end("answer");
+  assert.equal(await next(client), "answer");
+  await closed;
 });

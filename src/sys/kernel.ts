@@ -200,6 +200,12 @@ export interface SocketCalls {
   connectTcp(fd: number, address: string, port: number): void;
   /** Binds a unix socket to a path of at most 107 bytes. */
   bindUnix(fd: number, path: string): void;
+  /** Binds a TCP socket to an IP address; port 0 takes a free one. */
+  bindTcp(fd: number, address: string, port: number): void;
+  /** The port that a TCP socket is bound to. */
+  boundPort(fd: number): number;
+  /** Sets an option whose value is an integer (`setsockopt(2)`). */
+  setSocketOption(fd: number, level: number, option: number, value: number): void;
   listen(fd: number, backlog: number): void;
   /** The next connection that waits. */
   accept(fd: number): Fd;

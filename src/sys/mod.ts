@@ -82,10 +82,11 @@ export type {
   ProcessWatcher,
 } from "./watching.ts";
 export { InotifyWatcher } from "./file_watcher.ts";
-export { adoptReader, adoptStream, descriptorOf, takeDescriptor } from "./adopted.ts";
+export { adoptReader, adoptStream, adoptTcp, descriptorOf } from "./adopted.ts";
 export { type TcpAddress, TcpConnections, type TcpConnector } from "./tcp_connections.ts";
 export { type ByteDescriptor, ByteDescriptors } from "./byte_descriptors.ts";
 export { Listener, type ListenerOptions } from "./listener.ts";
+export { type KeepAlive, listenTcp, type TcpListening } from "./tcp_listening.ts";
 export { peerOf } from "./peer.ts";
 
 // Files
@@ -126,6 +127,7 @@ export {
 export { type CgroupHierarchy, type CgroupLayout, cgroupLayout } from "./cgroup_mounts.ts";
 export { Cgroups, type CgroupsOptions } from "./cgroup.ts";
 export { detectNodeFacts, type NodeFacts, type NodeFactsOptions } from "./node_facts.ts";
+export { hostAddress } from "./host_address.ts";
 export { servicePort } from "./service_ports.ts";
 export { PrivateSystemd, type SystemdUnits, type TransientScope } from "./systemd.ts";
 

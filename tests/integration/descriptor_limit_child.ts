@@ -1,10 +1,13 @@
 /**
- * Serves the CRI in memory until its standard input ends, with as few descriptors as its parent allows:
- * a line with the socket's path, then one whenever clients have to wait.
+ * Serves until SIGTERM, with as few descriptors as its parent allows: the CRI in memory,
+ * or streams of a container in memory. Says where, and then whenever clients have to wait, a line each.
+ *
+ * Argument: `socket` or `streams`
  *
  * @module
  */
 import { startTestServer } from "../../src/cri/_test_server.ts";
+import { testServer, TestService } from "../../src/streaming/_test_service.ts";
 import type { Logger } from "../../src/telemetry/mod.ts";
 
 const log: Logger = {
@@ -15,6 +18,11 @@ const log: Logger = {
   with: () => log,
 };
 
-await using started = await startTestServer({ options: { log } });
-console.log(started.path);
-for await (const _ of Deno.stdin.readable);
+// Before anybody can use up what descriptors there are.
+const stopped = Promise.withResolvers<void>();
+Deno.addSignalListener("SIGTERM", () => stopped.resolve());
+await using served = Deno.args[0] === "socket"
+  ? await startTestServer({ options: { log } })
+  : await testServer(new TestService(), { log });
+console.log("path" in served ? served.path : served.baseUrl);
+await stopped.promise;

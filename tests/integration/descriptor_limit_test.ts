@@ -11,14 +11,15 @@ class LimitedServer implements AsyncDisposable {
   readonly #text: ReadableStreamDefaultReader<string>;
   #said = "";
 
-  constructor() {
+  constructor(what: "socket" | "streams") {
     this.#child = new Deno.Command("prlimit", {
       args: [
         `--nofile=${DESCRIPTORS}`,
         ...[Deno.execPath(), "run", "-A", "--no-check"],
         new URL("./descriptor_limit_child.ts", import.meta.url).pathname,
+        what,
       ],
-      stdin: "piped",
+      stdin: "null",
       stdout: "piped",
     }).spawn();
     this.#text = this.#child.stdout.pipeThrough(new TextDecoderStream()).getReader();
@@ -37,14 +38,14 @@ class LimitedServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#child.stdin.close();
+    this.#child.kill("SIGTERM");
     while (!(await this.#text.read()).done);
     await this.#child.status;
   }
 }
 
 Deno.test("the socket serves again after descriptors have run out", async () => {
-  await using server = new LimitedServer();
+  await using server = new LimitedServer("socket");
   const path = await server.line();
   const clients = await Promise.all(
     Array.from({ length: CLIENTS }, () => Deno.connect({ transport: "unix", path })),
@@ -53,4 +54,17 @@ Deno.test("the socket serves again after descriptors have run out", async () => 
   for (const client of clients) client.close();
   using client = new TestClient(path);
   assert.equal((await client.call("version", {})).runtimeName, "sauropod");
+});
+
+Deno.test("streams are served again after descriptors have run out", async () => {
+  await using server = new LimitedServer("streams");
+  const url = await server.line();
+  const { hostname, port } = new URL(url);
+  const connect = () => Deno.connect({ hostname, port: Number(port) });
+  const clients = await Promise.all(Array.from({ length: CLIENTS }, connect));
+  assert.match(await server.line(), /have to wait/);
+  for (const client of clients) client.close();
+  const answer = await fetch(`${url}/exec/unknown`);
+  assert.equal(answer.status, 404);
+  await answer.body?.cancel();
 });

@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
-import { testServer, TestService } from "../../src/streaming/_test_service.ts";
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { CONTAINER, testServer, TestService } from "../../src/streaming/_test_service.ts";
 import type { StreamingServer, TlsOptions } from "../../src/streaming/mod.ts";
 import { createLinuxKernel, InotifyWatcher } from "../../src/sys/mod.ts";
+import { silentLogger } from "../../src/telemetry/mod.ts";
+import { converse, type Ended, message } from "../support/stream_client.ts";
 
 /** A folder with an authority and what it has signed. */
 class Certificates implements AsyncDisposable {
@@ -93,6 +97,33 @@ class Certificates implements AsyncDisposable {
   }
 }
 
+/** An exec over `wss:` by a client that trusts the authority. */
+async function execOverTls(
+  server: StreamingServer,
+  certificates: Certificates,
+  args: readonly string[],
+  send?: (socket: WebSocket) => void,
+): Promise<Ended> {
+  using client = Deno.createHttpClient({
+    caCerts: [await Deno.readTextFile(certificates.path("ca.pem"))],
+  });
+  const wanted = { stdin: true, stdout: true, stderr: true, terminal: false };
+  const url = server.exec({ container: CONTAINER, args, terminal: false }, wanted);
+  return await converse(url, "v5.channel.k8s.io", send, client);
+}
+
+/** A client that never shakes hands. */
+async function silentClient(server: StreamingServer): Promise<Socket> {
+  const { hostname, port } = new URL(server.baseUrl);
+  const socket = connect(Number(port), hostname);
+  await once(socket, "connect");
+  return socket;
+}
+
+function openDescriptors(): number {
+  return [...Deno.readDirSync("/proc/self/fd")].length;
+}
+
 const SERVED = /HTTP\/1\.1 404 Not Found/;
 
 Deno.test("the streaming server speaks TLS from the version on that is configured", async () => {
@@ -154,6 +185,111 @@ Deno.test("files that change are taken when they fit, and otherwise not", async 
   await Deno.rename(certificates.path("next.pem"), certificates.path("server.pem"));
   await hears("uses new certificates");
   assert.match(await certificates.ask(server), /Verify return code: (20|21) /);
+});
+
+Deno.test("a session over TLS copies both ways, ends standard input alone and says how it ended", async () => {
+  await using certificates = await Certificates.make();
+  await using server = await testServer(new TestService(), { tls: certificates.options() });
+  const text = "0123456789abcdef".repeat(4_096);
+  const ended = await execOverTls(server, certificates, ["cat", "7"], (socket) => {
+    for (let piece = 0; piece < 16; piece++) socket.send(message(0, text));
+    socket.send(Uint8Array.of(255, 0));
+  });
+  assert.equal(ended.channels.get(1), text.repeat(16));
+  assert.equal(ended.channels.get(2), "done");
+  assert.equal(JSON.parse(ended.channels.get(3) ?? "").details.causes[0].message, "7");
+  assert.equal(ended.code, 1000);
+});
+
+Deno.test("more output than a connection holds reaches a client over TLS whole", async () => {
+  await using certificates = await Certificates.make();
+  await using server = await testServer(new TestService(), { tls: certificates.options() });
+  const size = 8 * 1024 * 1024;
+  const ended = await execOverTls(server, certificates, ["yes", String(size)]);
+  assert.equal(ended.channels.get(1)?.length, size);
+  assert.deepEqual(JSON.parse(ended.channels.get(3) ?? ""), { status: "Success" });
+});
+
+Deno.test("a client that does not shake hands in time is left", async () => {
+  await using certificates = await Certificates.make();
+  const tls = certificates.options();
+  await using server = await testServer(new TestService(), { tls, headTimeoutMs: 50 });
+  const silent = await silentClient(server);
+  silent.resume();
+  await once(silent, "close");
+  // Nor one that stops in the middle.
+  const half = await silentClient(server);
+  half.write(new Uint8Array([0x16, 0x03, 0x01, 0x02, 0x00, 0x01]));
+  half.resume();
+  await once(half, "close");
+});
+
+Deno.test("a server that stops waits for no handshake, and ends the sessions over TLS", async () => {
+  await using certificates = await Certificates.make();
+  await using server = await testServer(new TestService(), { tls: certificates.options() });
+  const silent = await silentClient(server);
+  const silentEnded = once(silent.resume(), "close");
+  const ended = await execOverTls(
+    server,
+    certificates,
+    ["wait"],
+    () => void server.stop(60_000),
+  );
+  assert.match(ended.channels.get(3) ?? "", /The server stops/);
+  assert.equal(ended.code, 1001);
+  await silentEnded;
+  await server.stop(0);
+});
+
+Deno.test("clients that leave before, in and after the handshake leave no descriptor", async () => {
+  await using certificates = await Certificates.make();
+  await using server = await testServer(new TestService(), { tls: certificates.options() });
+  // What the first session makes stays.
+  await execOverTls(server, certificates, ["exit", "0"]);
+  const before = openDescriptors();
+  const leave = {
+    gone: (socket: Socket) => void socket.destroy(),
+    reset: (socket: Socket) => void socket.resetAndDestroy(),
+    garbled: (socket: Socket) => void socket.end("GET / HTTP/1.1\r\n\r\n"),
+    halfway: (socket: Socket) => void socket.end(new Uint8Array([0x16, 0x03, 0x01, 0x02, 0x00])),
+  };
+  for (const [how, act] of Object.entries(leave)) {
+    await Promise.all(Array.from({ length: 100 }, async () => {
+      const socket = await silentClient(server);
+      socket.on("error", () => {});
+      const closed = new Promise((resolve) => socket.once("close", resolve));
+      socket.resume();
+      act(socket);
+      await closed;
+    }));
+    // The server hears of the last one later than the client.
+    for (let tries = 0; openDescriptors() > before; tries++) {
+      assert.ok(tries < 1_000, `${how}: ${openDescriptors() - before} descriptors are left`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+});
+
+Deno.test("clients of a new authority are served once its file has changed, and those of the old no more", async () => {
+  await using certificates = await Certificates.make();
+  using fileWatcher = new InotifyWatcher(createLinuxKernel());
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const log = {
+    ...silentLogger,
+    info: (text: string) => /uses new certificates/.test(text) && resolve(),
+  };
+  const clientAuthorityPath = certificates.path("clients.pem");
+  await Deno.copyFile(certificates.path("ca.pem"), clientAuthorityPath);
+  const tls = certificates.options({ clientAuthorityPath });
+  await using server = await testServer(new TestService(), { tls, fileWatcher, log });
+  const as = (name: string) => ["-cert", `${name}.pem`, "-key", `${name}.key`];
+  assert.match(await certificates.ask(server, ...as("client")), SERVED);
+  assert.doesNotMatch(await certificates.ask(server, ...as("stranger")), /HTTP/);
+  await Deno.copyFile(certificates.path("other-ca.pem"), certificates.path("next.pem"));
+  await Deno.rename(certificates.path("next.pem"), clientAuthorityPath);
+  await promise;
+  assert.match(await certificates.ask(server, ...as("stranger")), SERVED);
+  assert.doesNotMatch(await certificates.ask(server, ...as("client")), /HTTP/);
 });
 
 Deno.test("files of no use stop the start and are named", async () => {

@@ -7,13 +7,22 @@ export interface Ended {
   readonly protocol: string;
 }
 
-/** Opens a WebSocket, sends the messages once the first has come, and hears it to its end. */
+/**
+ * Opens a WebSocket, sends the messages once the first has come, and hears it to its end.
+ *
+ * @param client for servers of TLS, whose authority it knows
+ */
 export function converse(
   url: string,
   protocol: string,
   send: (socket: WebSocket) => void = () => {},
+  client?: Deno.HttpClient,
 ): Promise<Ended> {
-  const socket = new WebSocket(url.replace("http", "ws"), protocol);
+  const protocols = [protocol];
+  const socket = new WebSocket(
+    url.replace("http", "ws"),
+    client === undefined ? { protocols } : { protocols, client },
+  );
   socket.binaryType = "arraybuffer";
   const channels = new Map<number, string>();
   return new Promise((resolve, reject) => {

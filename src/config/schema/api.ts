@@ -16,7 +16,7 @@ export const API = {
   stream_address: text({
     default: "127.0.0.1",
     meaning: "Address on which exec, attach and port-forward streams are served.",
-    allowed: "IP address; any other text means all addresses",
+    allowed: "IP address; any other text means the host's own by its default route",
     flags: ["stream-address"],
     env: ["CONTAINER_STREAM_ADDRESS"],
   }),

@@ -4,7 +4,12 @@ import { cPath, encodePath } from "../bytes_path.ts";
 import { AF_UNIX, O_CLOEXEC, O_DIRECTORY, O_PATH } from "../constants.ts";
 import type { Fd, SocketCalls } from "../kernel.ts";
 import { type Bytes, type Calls, descriptor } from "./calls.ts";
-import { DescriptorMessage, encodeSocketAddress } from "./structs.ts";
+import {
+  decodePort,
+  DescriptorMessage,
+  encodeSocketAddress,
+  SOCKET_ADDRESS_MAX,
+} from "./structs.ts";
 
 const SOCK_CLOEXEC = O_CLOEXEC;
 const SOL_SOCKET = 1;
@@ -59,6 +64,28 @@ export function socketCalls(calls: Calls): SocketCalls {
     bindUnix(fd, path) {
       const address = unixAddress(path);
       calls.check("bind", () => shown(path), (c) => c.bind(fd, address, address.length));
+    },
+
+    bindTcp(fd, address, port) {
+      const bytes = encodeSocketAddress(address, port);
+      const what = () => `${address} port ${port}`;
+      calls.check("bind", what, (c) => c.bind(fd, bytes, bytes.length));
+    },
+
+    boundPort(fd) {
+      const bytes = new Uint8Array(SOCKET_ADDRESS_MAX);
+      const length = new Uint32Array([bytes.length]);
+      calls.check("getsockname", () => descriptor(fd), (c) => c.getsockname(fd, bytes, length));
+      return decodePort(bytes);
+    },
+
+    setSocketOption(fd, level, option, value) {
+      const bytes = new Int32Array([value]);
+      calls.check(
+        "setsockopt",
+        () => `${descriptor(fd)}, level ${level}, option ${option}`,
+        (c) => c.setsockopt(fd, level, option, bytes, bytes.byteLength),
+      );
     },
 
     listen(fd, backlog) {

@@ -150,6 +150,14 @@ export function encodeSocketAddress(address: string, port: number): Uint8Array<A
   return bytes;
 }
 
+/** Of `sockaddr_in` and `sockaddr_in6`, which have the port in the same place. */
+export const SOCKET_ADDRESS_MAX = 28;
+
+/** The port of a `sockaddr_in` or `sockaddr_in6`. */
+export function decodePort(bytes: Uint8Array): number {
+  return view(bytes).getUint16(2);
+}
+
 /** The URL parser writes any form of an IPv6 address as hexadecimal groups. */
 function ipv6Bytes(address: string): number[] {
   const text = new URL(`http://[${address}]`).hostname.slice(1, -1);

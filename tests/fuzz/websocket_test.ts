@@ -19,8 +19,11 @@ Deno.test("mutated WebSocket frames are read or refused, and never read as more 
     act(input) {
       const whole = outcome([input.slice()]);
       const cut = outcome([input.slice(0, 7), input.slice(7, 20), input.slice(20)]);
-      assert.deepEqual(cut, whole, "however it is cut");
-      assert.ok(whole.dataBytes <= input.length);
+      assert.deepEqual(cut.events, whole.events, "however it is cut");
+      assert.deepEqual(cut.error?.message, whole.error?.message, "however it is cut");
+      // Of a text that turns out not to be one, what came in an earlier piece has been passed on.
+      if (whole.error === undefined) assert.equal(cut.dataBytes, whole.dataBytes);
+      assert.ok(Math.max(cut.dataBytes, whole.dataBytes) <= input.length);
       if (whole.error !== undefined) throw whole.error;
     },
   }));

@@ -51,52 +51,45 @@ const {
   CONTAINER_DELETED_EVENT,
 } = ContainerEventType;
 
-/** A half-made container that is undone was never there, and a removal is told when it is over. */
-export function containerEvents(
-  { before, after }: Change<ContainerRecord>,
-): readonly ContainerEventType[] {
-  if (after === undefined) return wasMade(before) ? [CONTAINER_DELETED_EVENT] : [];
-  const { kind } = after.state;
-  if (kind === before?.state.kind) return [];
-  switch (kind) {
-    case "created":
-      return [CONTAINER_CREATED_EVENT];
-    case "running":
-      return [CONTAINER_STARTED_EVENT];
-    case "exited":
-      return [CONTAINER_STOPPED_EVENT];
-    case "creating":
-    case "removing":
-      return [];
-    default: {
-      const never: never = kind;
-      return never;
-    }
-  }
+type Events = readonly ContainerEventType[];
+
+/** What the change of a container into each state is told as. */
+const CONTAINER_EVENTS: Readonly<Record<ContainerRecord["state"]["kind"], Events>> = {
+  creating: [],
+  created: [CONTAINER_CREATED_EVENT],
+  running: [CONTAINER_STARTED_EVENT],
+  exited: [CONTAINER_STOPPED_EVENT],
+  removing: [],
+};
+
+/** The same for a pod, which is created and started in one step. */
+const SANDBOX_EVENTS: Readonly<Record<SandboxRecord["state"]["kind"], Events>> = {
+  creating: [],
+  ready: [CONTAINER_CREATED_EVENT, CONTAINER_STARTED_EVENT],
+  failed: [CONTAINER_STOPPED_EVENT],
+  stopping: [],
+  stopped: [CONTAINER_STOPPED_EVENT],
+  removing: [],
+};
+
+export function containerEvents(change: Change<ContainerRecord>): Events {
+  return eventsOf(change, CONTAINER_EVENTS);
 }
 
-/** A pod is created and started in one step. */
-export function sandboxEvents(
-  { before, after }: Change<SandboxRecord>,
-): readonly ContainerEventType[] {
-  if (after === undefined) return wasMade(before) ? [CONTAINER_DELETED_EVENT] : [];
-  const { kind } = after.state;
-  if (kind === before?.state.kind) return [];
-  switch (kind) {
-    case "ready":
-      return [CONTAINER_CREATED_EVENT, CONTAINER_STARTED_EVENT];
-    case "failed":
-    case "stopped":
-      return [CONTAINER_STOPPED_EVENT];
-    case "creating":
-    case "stopping":
-    case "removing":
-      return [];
-    default: {
-      const never: never = kind;
-      return never;
-    }
+export function sandboxEvents(change: Change<SandboxRecord>): Events {
+  return eventsOf(change, SANDBOX_EVENTS);
+}
+
+/** A half-made thing that is undone was never there, and a removal is told when it is over. */
+function eventsOf<Kind extends string>(
+  { before, after }: Change<{ readonly state: { readonly kind: Kind | "creating" } }>,
+  events: Readonly<Record<Kind | "creating", Events>>,
+): Events {
+  const [was, is] = [before?.state.kind, after?.state.kind];
+  if (is === undefined) {
+    return was === undefined || was === "creating" ? [] : [CONTAINER_DELETED_EVENT];
   }
+  return is === was ? [] : events[is];
 }
 
 export function eventMessage({ id, type, createdAtNs, pod }: PodEvent): ContainerEventResponse {
@@ -142,8 +135,4 @@ export function eventWeight(
   const mounts = "mounts" in config ? config.mounts.length : 0;
   return STATUS_BYTES + MOUNT_BYTES * mounts + REFERENCE_BYTES * containers.length +
     texts.reduce((sum: number, text: string) => sum + text.length, 0);
-}
-
-function wasMade(record: ContainerRecord | SandboxRecord | undefined): boolean {
-  return record !== undefined && record.state.kind !== "creating";
 }

@@ -6,14 +6,15 @@
 
 /**
  * Bytes that come, in order. Ends when the sender has closed its half; throws if the sender is lost.
- * Leaving the loop says that no more is wanted. The chunks belong to the reader.
+ * Leaving the loop says that no more is wanted. A chunk is lent: it stays as it is until the reader asks for
+ * the next or leaves, and is copied by one who keeps it longer.
  */
 export type ByteSource = AsyncIterable<Uint8Array>;
 
 /** Bytes that go, in order. */
 export interface ByteSink {
   /**
-   * Resolves when the receiver can take more; one write at a time. The chunk is the receiver's from the call on.
+   * Resolves when the receiver can take more; one write at a time. The chunk is lent until then.
    *
    * @throws {UnavailableError} the receiver is gone
    */

@@ -207,7 +207,9 @@ async function copyBoth(
     await Promise.race([Promise.all([toPod(), fromPod()]), left.promise]);
   } finally {
     ended.removeEventListener("abort", aborted);
-    // A client that sends nothing is not waited for; whoever owns the source ends it.
+    // What it lent is in use for as long as the connection is open. A client that sends nothing is not
+    // waited for; whoever owns the source ends it.
+    pod.close();
     void Promise.resolve(client.return?.()).catch(() => {});
   }
 }

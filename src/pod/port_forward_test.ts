@@ -14,6 +14,7 @@ Deno.test("as many connections are forwarded as may be, and one more is refused 
         ends.push(() => resolve(undefined));
         return Promise.resolve({
           read: () => promise,
+          keep: () => {},
           write: () => Promise.resolve(true),
           writable: () => Promise.resolve(),
           endWriting: () => {},
@@ -49,6 +50,7 @@ function closingProgram() {
   const program = {
     closed: false,
     read: () => Promise.resolve(said.shift()),
+    keep: () => {},
     write: () => Promise.resolve(true),
     writable: () => Promise.resolve(),
     endWriting: () => {},

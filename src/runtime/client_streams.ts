@@ -21,11 +21,15 @@ export async function consume<T>(
   const onAbort = () => leave(false);
   signal.addEventListener("abort", onAbort, { once: true });
   if (signal.aborted) onAbort();
+  /** The item that is being taken, which is lent until the source hears of us again. */
+  let taking: Promise<boolean> | boolean = true;
   const read = async (): Promise<boolean> => {
     while (!signal.aborted) {
       const { done, value } = await iterator.next();
       if (done === true) return true;
-      if (signal.aborted || !await take(value)) return false;
+      if (signal.aborted) return false;
+      taking = take(value);
+      if (!await taking) return false;
     }
     return false;
   };
@@ -35,8 +39,11 @@ export async function consume<T>(
     return await Promise.race([reading, left]);
   } finally {
     signal.removeEventListener("abort", onAbort);
-    // A source that is waiting for its sender answers later, or never.
-    iterator.return?.()?.then(undefined, () => {});
+    const giveBack = () => {
+      // A source that is waiting for its sender answers later, or never.
+      iterator.return?.()?.then(undefined, () => {});
+    };
+    void Promise.resolve(taking).then(giveBack, giveBack);
   }
 }
 

@@ -1,4 +1,5 @@
 /** Things that arrive for one reader. @module */
+import { InternalError } from "../errors/mod.ts";
 
 /**
  * A queue that one reader iterates once. It has no limit itself: whoever fills it stops in time.
@@ -8,6 +9,7 @@ export class Arrivals<T> implements AsyncIterable<T>, AsyncIterator<T, undefined
   readonly #onLeft: (item: T) => void;
   #queued: T[] = [];
   #waiting: PromiseWithResolvers<IteratorResult<T, undefined>> | undefined;
+  #giveBack: (() => void) | undefined;
   #end: { readonly error: Error | undefined } | undefined;
   #unwanted = false;
 
@@ -26,6 +28,11 @@ export class Arrivals<T> implements AsyncIterable<T>, AsyncIterator<T, undefined
     return this.#waiting !== undefined;
   }
 
+  /** True while the reader has an item that was lent. */
+  get lent(): boolean {
+    return this.#giveBack !== undefined;
+  }
+
   /** True once the reader has left. */
   get unwanted(): boolean {
     return this.#unwanted;
@@ -37,6 +44,15 @@ export class Arrivals<T> implements AsyncIterable<T>, AsyncIterator<T, undefined
     if (waiting === undefined) return void this.#queued.push(item);
     this.#waiting = undefined;
     this.#onLeft(item);
+    waiting.resolve({ done: false, value: item });
+  }
+
+  /** Hands an item to a reader that is {@link awaited}. @param giveBack it asks for the next, or leaves */
+  lend(item: T, giveBack: () => void): void {
+    const waiting = this.#waiting;
+    if (waiting === undefined) throw new InternalError("Lent to a reader that does not wait");
+    this.#waiting = undefined;
+    this.#giveBack = giveBack;
     waiting.resolve({ done: false, value: item });
   }
 
@@ -63,6 +79,7 @@ export class Arrivals<T> implements AsyncIterable<T>, AsyncIterator<T, undefined
   }
 
   next(): Promise<IteratorResult<T, undefined>> {
+    this.#returnLoan();
     const item = this.#queued.shift();
     if (item !== undefined) {
       this.#onLeft(item);
@@ -80,10 +97,17 @@ export class Arrivals<T> implements AsyncIterable<T>, AsyncIterator<T, undefined
 
   return(): Promise<IteratorResult<T, undefined>> {
     this.#unwanted = true;
+    this.#returnLoan();
     this.#drop();
     this.#waiting?.resolve({ done: true, value: undefined });
     this.#waiting = undefined;
     return Promise.resolve({ done: true, value: undefined });
+  }
+
+  #returnLoan(): void {
+    const giveBack = this.#giveBack;
+    this.#giveBack = undefined;
+    giveBack?.();
   }
 
   #drop(): void {

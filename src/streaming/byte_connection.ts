@@ -9,6 +9,8 @@ import type { ByteSink, ByteSource } from "../model/mod.ts";
 export interface ByteConnection {
   readonly source: ByteSource;
   readonly sink: ConnectionSink;
+  /** Of the chunk that was read last something is still used: the next takes other memory. */
+  keep(): void;
   /** Ends both directions at once; what is not yet sent is lost. Succeeds again and again. */
   destroy(): void;
 }

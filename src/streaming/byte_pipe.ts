@@ -3,56 +3,62 @@
  *
  * @module
  */
-import type { ByteSink, ByteSource } from "../model/mod.ts";
-import { Arrivals } from "./arrivals.ts";
-import { costOf, heldPiece } from "./held_piece.ts";
+import type { ByteSource } from "../model/mod.ts";
+import type { Loans } from "./loans.ts";
+import { Pieces } from "./pieces.ts";
 
-/** A pipe in memory. What is written after the reader has left is dropped. */
-export class BytePipe implements ByteSink {
+/** A pipe in memory. What is offered after the reader has left is dropped. */
+export class BytePipe {
   readonly #limitBytes: number;
-  readonly #pieces = new Arrivals<Uint8Array>((piece) => this.#release(costOf(piece)));
-  #heldBytes = 0;
+  readonly #loans: Loans;
+  readonly #pieces: Pieces;
   #wakeWriter: (() => void) | undefined;
 
-  /** @param limitBytes a write waits while so much or more is held, see {@link costOf} */
-  constructor(limitBytes: number) {
+  /**
+   * @param limitBytes once so much is held, see {@link Pieces.heldBytes}, the writer waits until nothing is
+   * @param loans of the chunks whose pieces are offered
+   */
+  constructor(limitBytes: number, loans: Loans) {
     this.#limitBytes = limitBytes;
+    this.#loans = loans;
+    this.#pieces = new Pieces(loans, () => {
+      // Not before: a reader that finds something held each time would get a copy of all that comes.
+      if (this.#pieces.heldBytes === 0) this.#wakeWriter?.();
+    });
   }
 
   /** To be read once. */
   get source(): ByteSource {
-    return this.#pieces;
+    return this.#pieces.source;
   }
 
-  write(bytes: Uint8Array): Promise<void> {
-    return this.offer(bytes) ?? Promise.resolve();
-  }
-
-  /** As {@link write}, but says by undefined that there is nothing to wait for. Does not fail. */
+  /** Resolves when more may be offered; undefined if there is nothing to wait for. Does not fail. */
   offer(bytes: Uint8Array): Promise<void> | undefined {
-    const pieces = this.#pieces;
-    if (pieces.ended || pieces.unwanted || bytes.length === 0) return undefined;
-    const piece = pieces.awaited ? bytes : heldPiece(bytes);
-    this.#heldBytes += costOf(piece);
-    pieces.push(piece);
-    if (this.#heldBytes < this.#limitBytes) return undefined;
+    if (this.#pieces.ended || this.#pieces.unwanted) return undefined;
+    if (this.#pieces.worthWaiting) return this.#offerLater(bytes);
+    this.#pieces.receive(bytes);
+    return this.#room();
+  }
+
+  async #offerLater(bytes: Uint8Array): Promise<void> {
+    await this.#loans.waited();
+    this.#pieces.receive(bytes);
+    await this.#room();
+  }
+
+  #room(): Promise<void> | undefined {
+    if (this.#pieces.heldBytes < this.#limitBytes) return undefined;
     return new Promise<void>((resolve) => this.#wakeWriter = resolve);
   }
 
-  end(): Promise<void> {
+  end(): void {
     this.#pieces.end();
     this.#wakeWriter?.();
-    return Promise.resolve();
   }
 
   /** The sender is lost: what is unread is dropped and the reader gets the error. */
   fail(error: Error): void {
     this.#pieces.fail(error);
     this.#wakeWriter?.();
-  }
-
-  #release(bytes: number): void {
-    this.#heldBytes -= bytes;
-    if (this.#heldBytes < this.#limitBytes) this.#wakeWriter?.();
   }
 }

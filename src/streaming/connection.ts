@@ -8,7 +8,7 @@ import type { ByteSink, ByteSource } from "../model/mod.ts";
 import type { ByteDescriptor } from "../sys/mod.ts";
 
 /** What carries the bytes: a TCP socket's descriptor, or TLS above one. */
-export type Transport = Pick<ByteDescriptor, "read" | "write" | "endWriting" | "close">;
+export type Transport = Pick<ByteDescriptor, "read" | "keep" | "write" | "endWriting" | "close">;
 
 /** Owns its transport. Nothing is read before it is asked for. One write at a time. */
 export class Connection implements ByteSink {
@@ -29,7 +29,7 @@ export class Connection implements ByteSink {
   constructor(transport: Transport) {
     this.#transport = transport;
     this.signal = this.#lost.signal;
-    this.source = { [Symbol.asyncIterator]: () => this.#read() };
+    this.source = { [Symbol.asyncIterator]: () => this.#chunks() };
     const { promise, resolve } = Promise.withResolvers<void>();
     this.closed = promise;
     this.#resolveClosed = resolve;
@@ -40,7 +40,7 @@ export class Connection implements ByteSink {
     if (bytes.length > 0) this.#unread = bytes;
   }
 
-  /** The next bytes, or undefined at the end. @throws {UnavailableError} the client is gone */
+  /** The next bytes, until the next read; undefined at the end. @throws {UnavailableError} the client is gone */
   async read(): Promise<Uint8Array | undefined> {
     const given = this.#unread;
     this.#unread = undefined;
@@ -49,6 +49,11 @@ export class Connection implements ByteSink {
     const chunk = await this.#attempt(() => this.#transport.read());
     if (chunk === undefined) this.#ended = true;
     return chunk;
+  }
+
+  /** What was read last stays as it is: something of it is still used. */
+  keep(): void {
+    this.#transport.keep();
   }
 
   write(bytes: Uint8Array): Promise<void> {
@@ -118,11 +123,13 @@ export class Connection implements ByteSink {
     return result;
   }
 
-  async *#read(): AsyncGenerator<Uint8Array> {
-    while (true) {
-      const chunk = await this.read();
-      if (chunk === undefined) return;
-      yield chunk;
-    }
+  /** Not a generator, which would take several turns of the microtask queue for each chunk. */
+  #chunks(): AsyncIterator<Uint8Array, undefined> {
+    return {
+      next: async () => {
+        const value = await this.read();
+        return value === undefined ? { done: true, value } : { done: false, value };
+      },
+    };
   }
 }

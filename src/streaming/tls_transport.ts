@@ -37,6 +37,9 @@ export class TlsTransport implements Transport {
     }
   }
 
+  /** Each chunk has memory of its own. */
+  keep(): void {}
+
   async write(...parts: readonly Uint8Array[]): Promise<boolean> {
     const socket = this.#socket;
     if (socket.destroyed || socket.writableEnded) return false;

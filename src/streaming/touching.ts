@@ -3,11 +3,16 @@ import type { ByteSink, ByteSource } from "../model/mod.ts";
 
 export function touchingSource(source: ByteSource, onActivity: () => void): ByteSource {
   return {
-    async *[Symbol.asyncIterator]() {
-      for await (const chunk of source) {
-        onActivity();
-        yield chunk;
-      }
+    [Symbol.asyncIterator]() {
+      const chunks = source[Symbol.asyncIterator]();
+      return {
+        next: async () => {
+          const result = await chunks.next();
+          onActivity();
+          return result;
+        },
+        return: async () => await chunks.return?.() ?? { done: true, value: undefined },
+      };
     },
   };
 }

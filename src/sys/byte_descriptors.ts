@@ -11,15 +11,19 @@ import { isErrno } from "../errors/mod.ts";
 import { type EventPoll, openEventPoll } from "./_event_poll.ts";
 import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from "./constants.ts";
 import type { Fd, Kernel } from "./kernel.ts";
+import { ReadMemory } from "./read_memory.ts";
 
 /** One descriptor, which it owns. One read and one write at a time. */
 export interface ByteDescriptor extends Disposable {
   /**
-   * The next bytes, which are the caller's; undefined at the end, and once it was closed here.
+   * The next bytes; undefined at the end, and once it was closed here. They stay as they are until the next
+   * read, or for as long as somebody has them after {@link keep}.
    *
    * @throws {SyscallError} the other side is lost
    */
   read(): Promise<Uint8Array | undefined>;
+  /** Of what was read last something is still used: the next read takes other memory. */
+  keep(): void;
   /**
    * Resolves when the kernel has taken all of the parts; false if nobody reads them any more, or it was
    * closed here.
@@ -37,8 +41,6 @@ export interface ByteDescriptor extends Disposable {
   close(): void;
 }
 
-/** As much as a pipe of the usual size holds, and more than a message of any client. */
-const READ_BYTES = 64 * 1024;
 /** So much is passed before others on the event loop get their turn: a millisecond's work. */
 const BYTES_A_TURN = 1 << 20;
 
@@ -102,6 +104,7 @@ class OpenDescriptor implements ByteDescriptor {
   readonly #fd: Fd;
   readonly #kernel: Kernel;
   readonly #waiting: Waiting;
+  readonly #memory = new ReadMemory();
   #wakeReader: (() => void) | undefined;
   #wakeWriter: (() => void) | undefined;
   #bytesThisTurn = 0;
@@ -122,14 +125,19 @@ class OpenDescriptor implements ByteDescriptor {
     const fd = this.#fd;
     if (this.#bytesThisTurn >= BYTES_A_TURN) await this.#othersTurn();
     while (!fd.closed) {
-      const bytes = this.#kernel.readNow(fd.number, READ_BYTES);
-      if (bytes !== undefined) {
-        this.#bytesThisTurn += bytes.length;
-        return bytes.length === 0 ? undefined : bytes;
+      const length = this.#kernel.readNow(fd.number, this.#memory.free());
+      if (length === 0) return undefined;
+      if (length !== undefined) {
+        this.#bytesThisTurn += length;
+        return this.#memory.filled(length);
       }
       await this.#waited((wake) => this.#wakeReader = wake);
     }
     return undefined;
+  }
+
+  keep(): void {
+    this.#memory.keep();
   }
 
   async write(...parts: readonly Uint8Array[]): Promise<boolean> {

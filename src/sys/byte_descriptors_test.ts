@@ -12,7 +12,7 @@ const kernel = createLinuxKernel();
 async function all(descriptor: ByteDescriptor): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   for (let chunk = await descriptor.read(); chunk !== undefined; chunk = await descriptor.read()) {
-    chunks.push(chunk);
+    chunks.push(chunk.slice());
   }
   return new Uint8Array(Buffer.concat(chunks));
 }
@@ -79,6 +79,33 @@ Deno.test("a reader waits for what comes, and its close ends the wait", async ()
   reader.close();
   reader.close();
   assert.equal(await second, undefined);
+  write.close();
+});
+
+Deno.test("what was read stays until the next read, and for as long as it is kept", async () => {
+  using descriptors = new ByteDescriptors(kernel);
+  const { read, write } = kernel.pipe2(0);
+  using reader = descriptors.open(read);
+  const next = async (text: string) => {
+    kernel.write(write.number, new TextEncoder().encode(text));
+    return (await reader.read())!;
+  };
+  const first = await next("first");
+  reader.keep();
+  const second = await next("second");
+  assert.deepEqual(first, new TextEncoder().encode("first"));
+  const third = await next("third!");
+  assert.equal(second.buffer, third.buffer);
+  assert.deepEqual(second, third);
+  // However much comes, it is read in as few pieces as a pipe holds.
+  kernel.write(write.number, new Uint8Array(60_000));
+  let largest = 0;
+  for (let left = 60_000; left > 0;) {
+    const { length } = (await reader.read())!;
+    left -= length;
+    largest = Math.max(largest, length);
+  }
+  assert.ok(largest > 32_768, `${largest} bytes at most`);
   write.close();
 });
 

@@ -137,11 +137,8 @@ export interface DescriptorCalls {
   pread(fd: number, into: Uint8Array, offset: bigint): number;
   /** One `write(2)`; may be short. */
   write(fd: number, bytes: Uint8Array): number;
-  /**
-   * What a non-blocking descriptor has, at most `limit` bytes, in memory of its own; empty at the end,
-   * undefined if there is nothing yet.
-   */
-  readNow(fd: number, limit: number): Uint8Array<ArrayBuffer> | undefined;
+  /** One `read(2)` of a non-blocking descriptor; 0 at the end, undefined if there is nothing yet. */
+  readNow(fd: number, into: Uint8Array): number | undefined;
   /** One `writev(2)` to a non-blocking descriptor; may be short, undefined if it takes nothing now. */
   writeNow(fd: number, parts: readonly Uint8Array[]): number | undefined;
   pipe2(flags: number): { readonly read: Fd; readonly write: Fd };

@@ -70,6 +70,7 @@ async function outcomeOf(input: Uint8Array, random: Random): Promise<"left" | "b
   const session = new SpdySession({
     source: chunks(),
     sink: { write, writeParts: write, end: write },
+    keep: () => {},
     destroy: () => void (destroyed = true),
   });
   for await (const stream of session.streams) {

@@ -13,6 +13,7 @@ export class TestClient {
   readonly #got: Uint8Array[] = [];
   #heard = Promise.withResolvers<void>();
   #gate: Promise<void> | undefined;
+  #kept = false;
   destroyed = false;
   ended = false;
   /** Frames that the server has taken from the connection. */
@@ -37,6 +38,7 @@ export class TestClient {
           return Promise.resolve();
         },
       },
+      keep: () => void (this.#kept = true),
       destroy: () => {
         this.destroyed = true;
         this.#toServer.fail(new UnavailableError("The connection is destroyed"));
@@ -44,10 +46,14 @@ export class TestClient {
     };
   }
 
+  /** As of a connection, which reads into the same memory again. */
   async *#counted(): AsyncGenerator<Uint8Array> {
-    for await (const chunk of this.#toServer) {
+    for await (const sent of this.#toServer) {
+      const chunk = sent.slice();
       this.read++;
+      this.#kept = false;
       yield chunk;
+      if (!this.#kept) chunk.fill(0xdb);
     }
   }
 

@@ -8,6 +8,7 @@ import { setImmediate } from "node:timers";
 import { errorMessage, SauropodError, UnavailableError } from "../../errors/mod.ts";
 import type { ByteConnection } from "../byte_connection.ts";
 import { Arrivals } from "../arrivals.ts";
+import { Loans } from "../loans.ts";
 import { type Frame, FrameReader } from "./frame_reader.ts";
 import { FrameWriter } from "./frame_writer.ts";
 import { goAwayFrame, GoAwayStatus, pingFrame, ResetStatus, rstStreamFrame } from "./frames.ts";
@@ -42,6 +43,7 @@ export class SpdySession implements AsyncDisposable {
   readonly #connection: ByteConnection;
   readonly #reader = new FrameReader();
   readonly #writer: FrameWriter;
+  readonly #loans: Loans;
   readonly #owner: StreamOwner;
   readonly #onActivity: () => void;
   readonly #lingerMs: number;
@@ -69,8 +71,10 @@ export class SpdySession implements AsyncDisposable {
       sent: this.#onActivity,
       failure: (error) => void this.#shut(gone(error), GoAwayStatus.ok),
     });
+    this.#loans = new Loans(() => connection.keep());
     this.#owner = {
       writer: this.#writer,
+      loans: this.#loans,
       encoder: new HeaderEncoder(),
       heldChanged: (stream, by) => this.#heldChanged(stream, by),
       finished: (stream) => this.#finished(stream),
@@ -112,6 +116,7 @@ export class SpdySession implements AsyncDisposable {
         if (this.#closing !== undefined) continue;
         this.#onActivity();
         await this.#handleChunk(chunk);
+        await this.#loans.settled();
       }
       void this.#shut(
         new UnavailableError("The client has closed the connection"),
@@ -126,6 +131,9 @@ export class SpdySession implements AsyncDisposable {
     let blocks = 0;
     try {
       for (const frame of this.#reader.frames(chunk)) {
+        if (frame.kind === "data" && this.#streams.get(frame.streamId)?.worthWaiting) {
+          await this.#loans.waited();
+        }
         this.#handle(frame);
         const hasBlock = frame.kind === "syn-stream" || frame.kind === "headers";
         if (hasBlock && ++blocks % BLOCKS_A_TURN === 0) await othersTurn();
@@ -241,7 +249,8 @@ export class SpdySession implements AsyncDisposable {
   #heldChanged(stream: SessionStream, by: number): void {
     this.#heldBytes += by;
     if (stream.full) this.#fullStreams.add(stream);
-    else this.#fullStreams.delete(stream);
+    // Not before: a reader that finds something held each time would get a copy of all that comes.
+    else if (stream.heldBytes === 0) this.#fullStreams.delete(stream);
     if (!this.full) this.#room?.resolve();
   }
 

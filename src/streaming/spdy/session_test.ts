@@ -100,6 +100,40 @@ Deno.test("SpdySession: a stream that is not read stops the connection until it 
   assert.equal(await allOf(other!), "behind");
 });
 
+Deno.test("SpdySession: what is read lies in memory that comes and goes, and no byte is lost", async () => {
+  const client = new TestClient();
+  await using session = new SpdySession(client.connection);
+  client.open(1);
+  client.open(3);
+  const [quick, slow] = await opened(session, 2);
+  const read = async (stream: SpdyStream, pause: () => Promise<void>) => {
+    let all = "";
+    for await (const bytes of stream.source) {
+      await pause();
+      all += text(bytes);
+    }
+    return all;
+  };
+  const reading = Promise.all([
+    read(quick!, () => Promise.resolve()),
+    // Longer than a session waits for its readers.
+    read(slow!, () => new Promise((resolve) => setTimeout(resolve, 12))),
+  ]);
+  const said = ["", ""];
+  for (let round = 0; round < 30; round++) {
+    const frames = [1, 3, 1].map((streamId, index) => {
+      const words = `${round}.${index} `.repeat(index === 2 ? 3 : 300);
+      said[streamId === 1 ? 0 : 1] += words;
+      return joined(dataHeader(streamId, words.length, 0), new TextEncoder().encode(words));
+    });
+    client.send(joined(...frames));
+    if (round % 3 === 0) await turns();
+  }
+  client.data(1, "", FLAG_FIN);
+  client.data(3, "", FLAG_FIN);
+  assert.deepEqual(await reading, said);
+});
+
 Deno.test("SpdySession: many small pieces stop the connection as few large ones do", async () => {
   const client = new TestClient();
   await using session = new SpdySession(client.connection);

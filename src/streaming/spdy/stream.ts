@@ -1,8 +1,8 @@
 /** One stream of a SPDY connection. @module */
 import { FailedPreconditionError, UnavailableError } from "../../errors/mod.ts";
 import type { ByteSink, ByteSource } from "../../model/mod.ts";
-import { Arrivals } from "../arrivals.ts";
-import { costOf, heldPiece } from "../held_piece.ts";
+import type { Loans } from "../loans.ts";
+import { Pieces } from "../pieces.ts";
 import type { FrameWriter } from "./frame_writer.ts";
 import { dataHeader, FLAG_FIN, ResetStatus, rstStreamFrame, synReplyFrame } from "./frames.ts";
 import type { HeaderEncoder, SpdyHeaders } from "./header_block.ts";
@@ -28,6 +28,7 @@ export interface SpdyStream {
 export interface StreamOwner {
   readonly writer: FrameWriter;
   readonly encoder: HeaderEncoder;
+  readonly loans: Loans;
   /** Bytes that the stream holds have changed by so many. */
   heldChanged(stream: SessionStream, by: number): void;
   /** Both directions have ended. */
@@ -44,19 +45,18 @@ export class SessionStream implements SpdyStream, ByteSink {
   readonly id: number;
   readonly headers: SpdyHeaders;
   readonly #owner: StreamOwner;
-  readonly #received: Arrivals<Uint8Array>;
-  #heldBytes = 0;
+  readonly #received: Pieces;
   #sending: Sending = { state: "unanswered" };
 
   constructor(id: number, headers: SpdyHeaders, owner: StreamOwner) {
     this.id = id;
     this.headers = headers;
     this.#owner = owner;
-    this.#received = new Arrivals((piece) => this.#hold(-costOf(piece)));
+    this.#received = new Pieces(owner.loans, (by) => owner.heldChanged(this, by));
   }
 
   get source(): ByteSource {
-    return this.#received;
+    return this.#received.source;
   }
 
   get sink(): ByteSink {
@@ -64,12 +64,17 @@ export class SessionStream implements SpdyStream, ByteSink {
   }
 
   get heldBytes(): number {
-    return this.#heldBytes;
+    return this.#received.heldBytes;
   }
 
   /** More is held than a stream may; its connection is not to be read on. */
   get full(): boolean {
-    return this.#heldBytes > STREAM_BUFFER_BYTES;
+    return this.heldBytes > STREAM_BUFFER_BYTES;
+  }
+
+  /** See {@link Pieces.worthWaiting}. */
+  get worthWaiting(): boolean {
+    return this.#received.worthWaiting;
   }
 
   accept(): void {
@@ -134,11 +139,7 @@ export class SessionStream implements SpdyStream, ByteSink {
    */
   receive(bytes: Uint8Array, fin: boolean): boolean {
     if (this.#received.ended) return false;
-    if (bytes.length > 0 && !this.#received.unwanted) {
-      const piece = this.#received.awaited ? bytes : heldPiece(bytes);
-      this.#hold(costOf(piece));
-      this.#received.push(piece);
-    }
+    this.#received.receive(bytes);
     if (fin) {
       this.#received.end();
       this.#finish();
@@ -160,10 +161,5 @@ export class SessionStream implements SpdyStream, ByteSink {
 
   #finish(): void {
     if (this.#over) this.#owner.finished(this);
-  }
-
-  #hold(by: number): void {
-    this.#heldBytes += by;
-    this.#owner.heldChanged(this, by);
   }
 }

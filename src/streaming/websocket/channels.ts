@@ -41,14 +41,17 @@ export class Channels {
 
   /** What the client sends in the channel; to be asked for before {@link run}. */
   input(channel: number): ByteSource {
-    const pipe = new BytePipe(Math.ceil(UNREAD_INPUT_BYTES / this.#options.inputs));
+    const pipe = new BytePipe(
+      Math.ceil(UNREAD_INPUT_BYTES / this.#options.inputs),
+      this.#webSocket.loans,
+    );
     this.#inputs.set(channel, pipe);
     return pipe.source;
   }
 
   /** Nobody wants what comes in the channel any more: its reader gets the end. */
   endInput(channel: number): void {
-    void this.#inputs.get(channel)?.end();
+    this.#inputs.get(channel)?.end();
   }
 
   /** Its end says nothing to the client: no protocol has a word for it. */
@@ -119,7 +122,7 @@ export class Channels {
         "The sign to close a channel needs one channel's number",
       );
     }
-    void this.#inputs.get(channel)?.end();
+    this.#inputs.get(channel)?.end();
     return undefined;
   }
 

@@ -193,31 +193,25 @@ export class FrameReader {
   }
 }
 
-/** A frame for the client; the parts are its payload. */
-export function frame(opcode: Opcode, ...parts: readonly Uint8Array[]): Uint8Array {
-  const length = parts.reduce((sum, part) => sum + part.length, 0);
-  const headerBytes = length < 126 ? 2 : length < 65_536 ? 4 : 10;
-  const bytes = new Uint8Array(headerBytes + length);
-  const view = new DataView(bytes.buffer);
-  bytes[0] = FIN_BIT | opcode;
-  if (length < 126) bytes[1] = length;
+/** The parts of a frame for the client: its header, then the payload as it is given. */
+export function frame(opcode: Opcode, ...payload: readonly Uint8Array[]): readonly Uint8Array[] {
+  const length = payload.reduce((sum, part) => sum + part.length, 0);
+  const header = new Uint8Array(length < 126 ? 2 : length < 65_536 ? 4 : 10);
+  const view = new DataView(header.buffer);
+  header[0] = FIN_BIT | opcode;
+  if (length < 126) header[1] = length;
   else if (length < 65_536) {
-    bytes[1] = 126;
+    header[1] = 126;
     view.setUint16(2, length);
   } else {
-    bytes[1] = 127;
+    header[1] = 127;
     view.setBigUint64(2, BigInt(length));
   }
-  let at = headerBytes;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
+  return [header, ...payload];
 }
 
 /** A close frame; the reason is cut to what fits. Without a code it says nothing. */
-export function closeFrame(code: number | undefined, reason: string): Uint8Array {
+export function closeFrame(code: number | undefined, reason: string): readonly Uint8Array[] {
   if (code === undefined) return frame(Opcode.close);
   const payload = new Uint8Array(CONTROL_LIMIT_BYTES);
   new DataView(payload.buffer).setUint16(0, code);

@@ -3,6 +3,7 @@ import { Buffer } from "node:buffer";
 import { CloseCode, closeFrame, frame, FrameReader, Opcode, type Received } from "./frames.ts";
 
 const bytes = (hex: string) => new Uint8Array(Buffer.from(hex.replaceAll(" ", ""), "hex"));
+const joined = (parts: readonly Uint8Array[]) => new Uint8Array(Buffer.concat(parts));
 
 /** Each event as text: data pieces are joined to messages. */
 function read(...chunks: readonly Uint8Array[]): string[] {
@@ -65,10 +66,7 @@ Deno.test("FrameReader unmasks long frames wherever they lie in memory", () => {
     for (const shift of [0, 1, 2, 3]) {
       const mask = [0x12, 0x34, 0x56, 0x78];
       const plain = Uint8Array.from({ length }, (_, index) => (index * 7) & 0x7f);
-      const header = frame(Opcode.binary, plain).subarray(
-        0,
-        length < 126 ? 2 : length < 65_536 ? 4 : 10,
-      );
+      const [header] = frame(Opcode.binary, plain) as [Uint8Array];
       const sent = [
         header[0]!,
         header[1]! | 0x80,
@@ -141,19 +139,23 @@ Deno.test("FrameReader reads a close with and without code, and nothing behind i
 
 Deno.test("frame writes the RFC's examples and takes the shortest length", () => {
   const text = new TextEncoder().encode("Hello");
-  assert.deepEqual(frame(Opcode.text, text), UNMASKED_HELLO);
-  assert.deepEqual(frame(Opcode.ping, text), bytes("89 05 48 65 6c 6c 6f"));
-  assert.deepEqual(frame(Opcode.binary, Uint8Array.of(1), text), bytes("82 06 01 48 65 6c 6c 6f"));
-  assert.deepEqual(frame(Opcode.binary, new Uint8Array(256)).subarray(0, 4), bytes("82 7e 01 00"));
+  const written = (...parts: Parameters<typeof frame>) => joined(frame(...parts));
+  assert.deepEqual(written(Opcode.text, text), UNMASKED_HELLO);
+  assert.deepEqual(written(Opcode.ping, text), bytes("89 05 48 65 6c 6c 6f"));
   assert.deepEqual(
-    frame(Opcode.binary, new Uint8Array(65_536)).subarray(0, 10),
+    written(Opcode.binary, Uint8Array.of(1), text),
+    bytes("82 06 01 48 65 6c 6c 6f"),
+  );
+  assert.deepEqual(frame(Opcode.binary, new Uint8Array(256))[0], bytes("82 7e 01 00"));
+  assert.deepEqual(
+    frame(Opcode.binary, new Uint8Array(65_536))[0],
     bytes("82 7f 00 00 00 00 00 01 00 00"),
   );
 });
 
 Deno.test("closeFrame cuts a long reason at a character", () => {
-  assert.deepEqual(closeFrame(CloseCode.normal, ""), bytes("88 02 03 e8"));
-  const long = closeFrame(CloseCode.protocolError, "é".repeat(100));
+  assert.deepEqual(joined(closeFrame(CloseCode.normal, "")), bytes("88 02 03 e8"));
+  const long = joined(closeFrame(CloseCode.protocolError, "é".repeat(100)));
   assert.equal(long.length, 2 + 2 + 122);
   assert.equal(new TextDecoder("utf-8", { fatal: true }).decode(long.subarray(4)).length, 61);
 });

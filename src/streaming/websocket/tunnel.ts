@@ -16,11 +16,15 @@ export class Tunnel {
   constructor(webSocket: WebSocket) {
     this.#webSocket = webSocket;
     // The reader has its own, larger, buffers: nothing is to wait here.
-    const pipe = new BytePipe(1);
+    const pipe = new BytePipe(1, webSocket.loans);
     this.source = pipe.source;
     this.closed = webSocket.receive(({ bytes }) => pipe.offer(bytes)).then(() => pipe.end()).then(
       () => this.#close(),
     );
+  }
+
+  keep(): void {
+    this.#webSocket.keep();
   }
 
   write(bytes: Uint8Array): Promise<void> {

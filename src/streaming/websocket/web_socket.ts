@@ -5,6 +5,7 @@
  */
 import { errorMessage, UnavailableError } from "../../errors/mod.ts";
 import type { Connection } from "../connection.ts";
+import { Loans } from "../loans.ts";
 import { CLOSE_TIMEOUT_MS, KEEP_ALIVE_MS } from "../limits.ts";
 import {
   CloseCode,
@@ -22,6 +23,8 @@ export type DataPiece = Received & { readonly kind: "data" };
 export class WebSocket {
   /** Aborted when the client is gone or has closed. */
   readonly signal: AbortSignal;
+  /** Of the bytes of the pieces that are received. */
+  readonly loans: Loans;
   readonly #over = new AbortController();
   readonly #connection: Connection;
   readonly #reader = new FrameReader();
@@ -34,6 +37,7 @@ export class WebSocket {
   constructor(connection: Connection) {
     this.#connection = connection;
     this.signal = this.#over.signal;
+    this.loans = new Loans(() => this.keep());
     const lost = () => this.#abort(connection.signal.reason);
     if (connection.signal.aborted) lost();
     else connection.signal.addEventListener("abort", lost, { once: true });
@@ -65,7 +69,7 @@ export class WebSocket {
             }
             case "ping":
               if (this.#closeSent) break;
-              await this.#write(frame(Opcode.pong, received.bytes));
+              await this.#write(...frame(Opcode.pong, received.bytes));
               break;
             case "pong":
               break;
@@ -78,6 +82,7 @@ export class WebSocket {
               received satisfies never;
           }
         }
+        await this.loans.settled();
       }
       this.#abort(new UnavailableError("The client has closed the connection"));
     } catch (error) {
@@ -88,9 +93,14 @@ export class WebSocket {
     }
   }
 
+  /** The piece that was received last stays as it is: something of it is still used. */
+  keep(): void {
+    this.#connection.keep();
+  }
+
   /** Sends one message. Resolves when the connection can take more. @throws {UnavailableError} */
   send(opcode: Opcode, ...parts: readonly Uint8Array[]): Promise<void> {
-    return this.#write(frame(opcode, ...parts));
+    return this.#write(...frame(opcode, ...parts));
   }
 
   /** Says farewell, waits a moment for the client's, and closes the connection. */
@@ -111,17 +121,17 @@ export class WebSocket {
 
   async #sendClose(code: number | undefined, reason: string): Promise<void> {
     if (this.#closeSent) return;
-    const sent = this.#write(closeFrame(code, reason));
+    const sent = this.#write(...closeFrame(code, reason));
     this.#closeSent = true;
     await sent;
   }
 
-  #write(bytes: Uint8Array): Promise<void> {
+  #write(...parts: readonly Uint8Array[]): Promise<void> {
     if (this.#closeSent) {
       return Promise.reject(new UnavailableError("The WebSocket is closed"));
     }
     // The socket keeps the order; waiting for one another only paces the writers.
-    const mine = this.#writing.then(() => this.#connection.write(bytes));
+    const mine = this.#writing.then(() => this.#connection.writeParts(parts));
     this.#writing = mine.catch(() => {});
     return mine;
   }
@@ -132,7 +142,7 @@ export class WebSocket {
    */
   async #waitWithSigns(taken: Promise<void>): Promise<void> {
     const signs = setInterval(
-      () => void this.#write(frame(Opcode.pong)).catch(() => {}),
+      () => void this.#write(...frame(Opcode.pong)).catch(() => {}),
       KEEP_ALIVE_MS / 3,
     );
     // One promise for each wait: a race with one that lives as long as the session would keep them all.

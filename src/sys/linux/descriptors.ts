@@ -13,8 +13,6 @@ const FIONREAD = 0x541bn;
 const TIOCSWINSZ = 0x5414n;
 
 export function descriptorCalls(calls: Calls): DescriptorCalls {
-  /** Where {@link DescriptorCalls.readNow} reads to, before it knows how much there is. */
-  let scratch: Bytes = new Uint8Array(0);
   return {
     read(fd, into) {
       return calls.check(
@@ -40,14 +38,12 @@ export function descriptorCalls(calls: Calls): DescriptorCalls {
       );
     },
 
-    readNow(fd, limit) {
-      if (scratch.length < limit) scratch = new Uint8Array(limit);
-      const length = calls.attempt(
+    readNow(fd, into) {
+      return calls.attempt(
         "read",
         () => descriptor(fd),
-        (c) => c.read(fd, scratch, BigInt(limit)),
+        (c) => c.read(fd, into as Bytes, BigInt(into.length)),
       );
-      return length === undefined ? undefined : scratch.slice(0, length);
     },
 
     writeNow(fd, parts) {

@@ -6,12 +6,12 @@
  *
  * @module
  */
-import { setImmediate } from "node:timers";
 import { isErrno } from "../errors/mod.ts";
 import { type EventPoll, openEventPoll } from "./_event_poll.ts";
 import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from "./constants.ts";
 import type { Fd, Kernel } from "./kernel.ts";
 import { ReadMemory } from "./read_memory.ts";
+import { Turn } from "./turn.ts";
 
 /** One descriptor, which it owns. One read and one write at a time. */
 export interface ByteDescriptor extends Disposable {
@@ -41,9 +41,6 @@ export interface ByteDescriptor extends Disposable {
   close(): void;
 }
 
-/** So much is passed before others on the event loop get their turn: a millisecond's work. */
-const BYTES_A_TURN = 1 << 20;
-
 const READABLE = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 const WRITABLE = EPOLLOUT | EPOLLHUP | EPOLLERR;
 
@@ -52,6 +49,7 @@ export class ByteDescriptors implements Disposable {
   readonly #kernel: Kernel;
   readonly #open = new Map<bigint, OpenDescriptor>();
   readonly #poll: EventPoll;
+  readonly #turn = new Turn();
   #lastKey = 0n;
   #waiting = 0;
 
@@ -60,6 +58,7 @@ export class ByteDescriptors implements Disposable {
     this.#poll = openEventPoll({
       kernel,
       onEvents: (events) => {
+        this.#turn.begin();
         for (const { data, events: which } of events) this.#open.get(data)?.ready(which);
       },
     });
@@ -70,7 +69,7 @@ export class ByteDescriptors implements Disposable {
     const poll = this.#poll;
     this.#kernel.setNonblocking(fd.number, true);
     const key = ++this.#lastKey;
-    const descriptor = new OpenDescriptor(fd, this.#kernel, {
+    const descriptor = new OpenDescriptor(fd, this.#kernel, this.#turn, {
       waits: (by) => {
         this.#waiting += by;
         if (this.#waiting === 0 || this.#waiting === by) poll.keepAlive(this.#waiting > 0);
@@ -104,14 +103,15 @@ class OpenDescriptor implements ByteDescriptor {
   readonly #fd: Fd;
   readonly #kernel: Kernel;
   readonly #waiting: Waiting;
+  readonly #turn: Turn;
   readonly #memory = new ReadMemory();
   #wakeReader: (() => void) | undefined;
   #wakeWriter: (() => void) | undefined;
-  #bytesThisTurn = 0;
 
-  constructor(fd: Fd, kernel: Kernel, waiting: Waiting) {
+  constructor(fd: Fd, kernel: Kernel, turn: Turn, waiting: Waiting) {
     this.#fd = fd;
     this.#kernel = kernel;
+    this.#turn = turn;
     this.#waiting = waiting;
   }
 
@@ -123,12 +123,12 @@ class OpenDescriptor implements ByteDescriptor {
 
   async read(): Promise<Uint8Array | undefined> {
     const fd = this.#fd;
-    if (this.#bytesThisTurn >= BYTES_A_TURN) await this.#othersTurn();
+    if (this.#turn.over) await this.#turn.others();
     while (!fd.closed) {
       const length = this.#kernel.readNow(fd.number, this.#memory.free());
       if (length === 0) return undefined;
       if (length !== undefined) {
-        this.#bytesThisTurn += length;
+        this.#turn.spend(length);
         return this.#memory.filled(length);
       }
       await this.#waited((wake) => this.#wakeReader = wake);
@@ -143,7 +143,7 @@ class OpenDescriptor implements ByteDescriptor {
   async write(...parts: readonly Uint8Array[]): Promise<boolean> {
     const fd = this.#fd;
     let rest = parts;
-    if (this.#bytesThisTurn >= BYTES_A_TURN) await this.#othersTurn();
+    if (this.#turn.over) await this.#turn.others();
     while (!fd.closed) {
       let taken: number | undefined;
       try {
@@ -156,7 +156,7 @@ class OpenDescriptor implements ByteDescriptor {
         await this.#waited((wake) => this.#wakeWriter = wake);
         continue;
       }
-      this.#bytesThisTurn += taken;
+      this.#turn.spend(taken);
       rest = without(rest, taken);
       if (rest.length === 0) return true;
     }
@@ -193,18 +193,12 @@ class OpenDescriptor implements ByteDescriptor {
   }
 
   async #waited(register: (wake: (() => void) | undefined) => void): Promise<void> {
-    this.#bytesThisTurn = 0;
     const { promise, resolve } = Promise.withResolvers<void>();
     register(resolve);
     this.#waiting.waits(1);
     await promise;
     register(undefined);
     this.#waiting.waits(-1);
-  }
-
-  #othersTurn(): Promise<void> {
-    this.#bytesThisTurn = 0;
-    return new Promise((resolve) => void setImmediate(resolve));
   }
 }
 

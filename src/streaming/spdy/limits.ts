@@ -29,9 +29,6 @@ export const PENDING_ANSWERS_BYTES = 64 * 1024;
 /** Data of one frame that we send: large enough that its header costs nothing, small enough that streams take turns. */
 export const DATA_FRAME_BYTES = 64 * 1024;
 
-/** Header blocks decompressed before others on the event loop get their turn; well below a millisecond. */
-export const BLOCKS_A_TURN = 32;
-
 /** How long a client may take to end its side after we have ended ours. */
 export const LINGER_MS = 5_000;
 

@@ -4,17 +4,16 @@
  *
  * @module
  */
-import { setImmediate } from "node:timers";
 import { errorMessage, SauropodError, UnavailableError } from "../../errors/mod.ts";
 import type { ByteConnection } from "../byte_connection.ts";
 import { Arrivals } from "../arrivals.ts";
 import { Loans } from "../loans.ts";
+import { BLOCK_FRAMES, FrameTurns } from "../turns.ts";
 import { type Frame, FrameReader } from "./frame_reader.ts";
 import { FrameWriter } from "./frame_writer.ts";
 import { goAwayFrame, GoAwayStatus, pingFrame, ResetStatus, rstStreamFrame } from "./frames.ts";
 import { HeaderEncoder } from "./header_block.ts";
 import {
-  BLOCKS_A_TURN,
   LINGER_MS,
   PENDING_ANSWERS_BYTES,
   PROBE_INTERVAL_MS,
@@ -42,6 +41,7 @@ export class SpdySession implements AsyncDisposable {
   onFull: () => void = () => {};
   readonly #connection: ByteConnection;
   readonly #reader = new FrameReader();
+  readonly #turns = new FrameTurns();
   readonly #writer: FrameWriter;
   readonly #loans: Loans;
   readonly #owner: StreamOwner;
@@ -128,7 +128,6 @@ export class SpdySession implements AsyncDisposable {
   }
 
   async #handleChunk(chunk: Uint8Array): Promise<void> {
-    let blocks = 0;
     try {
       for (const frame of this.#reader.frames(chunk)) {
         if (frame.kind === "data" && this.#streams.get(frame.streamId)?.worthWaiting) {
@@ -136,7 +135,8 @@ export class SpdySession implements AsyncDisposable {
         }
         this.#handle(frame);
         const hasBlock = frame.kind === "syn-stream" || frame.kind === "headers";
-        if (hasBlock && ++blocks % BLOCKS_A_TURN === 0) await othersTurn();
+        const turn = this.#turns.next(hasBlock ? BLOCK_FRAMES : 1);
+        if (turn !== undefined) await turn;
         if (this.#closing !== undefined) return;
       }
     } catch (error) {
@@ -308,10 +308,6 @@ export class SpdySession implements AsyncDisposable {
 const NOTHING = new Uint8Array(0);
 /** Our numbers are even; one will do, as no answer is waited for. */
 const PROBE_ID = 2;
-
-function othersTurn(): Promise<void> {
-  return new Promise((resolve) => void setImmediate(resolve));
-}
 
 function gone(error: unknown): Error {
   return error instanceof SauropodError && error.kind === "unavailable"

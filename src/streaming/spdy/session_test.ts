@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { setImmediate } from "node:timers";
 import { UnavailableError } from "../../errors/mod.ts";
 import {
   dataHeader,
@@ -133,6 +134,23 @@ Deno.test("SpdySession: what is read lies in memory that comes and goes, and no 
   client.data(3, "", FLAG_FIN);
   assert.deepEqual(await reading, said);
 });
+
+for (const [what, frame] of [["PINGs", pingFrame(1)], ["single bytes", oneByte(1)]] as const) {
+  Deno.test(`SpdySession: a flood of ${what} lets others have their turn`, async () => {
+    const client = new TestClient();
+    await using session = new SpdySession(client.connection);
+    client.open(1);
+    const [stream] = await opened(session, 1);
+    await stream!.source[Symbol.asyncIterator]().return?.();
+    const flood = joined(...Array<Uint8Array>(5_000).fill(frame));
+    client.send(flood);
+    const turns = countTurns();
+    client.data(1, "", FLAG_FIN);
+    client.open(3, { behind: "it" });
+    await opened(session, 1);
+    assert.ok(turns.stop() >= 5_000 / 256 - 2, "nobody else had a turn");
+  });
+}
 
 Deno.test("SpdySession: many small pieces stop the connection as few large ones do", async () => {
   const client = new TestClient();
@@ -369,6 +387,27 @@ function aborted({ signal }: SpdySession): Promise<void> {
   return new Promise((resolve) =>
     signal.addEventListener("abort", () => resolve(), { once: true })
   );
+}
+
+function oneByte(streamId: number): Uint8Array {
+  return joined(dataHeader(streamId, 1, 0), Uint8Array.of(0x78));
+}
+
+/** How many turns of the event loop pass until it is stopped. */
+function countTurns(): { stop(): number } {
+  let count = 0;
+  let stopped = false;
+  const tick = () => {
+    count++;
+    if (!stopped) setImmediate(tick);
+  };
+  setImmediate(tick);
+  return {
+    stop: () => {
+      stopped = true;
+      return count;
+    },
+  };
 }
 
 /** Long enough for everything that needs no more than the event loop. */

@@ -6,6 +6,7 @@
 import { errorMessage, UnavailableError } from "../../errors/mod.ts";
 import type { Connection } from "../connection.ts";
 import { Loans } from "../loans.ts";
+import { FrameTurns } from "../turns.ts";
 import { CLOSE_TIMEOUT_MS, KEEP_ALIVE_MS } from "../limits.ts";
 import {
   CloseCode,
@@ -28,6 +29,7 @@ export class WebSocket {
   readonly #over = new AbortController();
   readonly #connection: Connection;
   readonly #reader = new FrameReader();
+  readonly #turns = new FrameTurns();
   #writing: Promise<void> = Promise.resolve();
   #closeSent = false;
   #receiving: Promise<void> = Promise.resolve();
@@ -60,6 +62,8 @@ export class WebSocket {
         const chunk = await this.#connection.read();
         if (chunk === undefined) break;
         for (const received of this.#reader.read(chunk)) {
+          const turn = this.#turns.next();
+          if (turn !== undefined) await turn;
           switch (received.kind) {
             case "data": {
               if (this.#closeSent) break;

@@ -64,9 +64,9 @@ export class Arrivals<T> implements AsyncIterable<T>, AsyncIterator<T, undefined
     waiting?.resolve({ done: true, value: undefined });
   }
 
-  /** The reader gets the error at once, unless the end has come before; what is queued is dropped then. */
+  /** The reader gets the error at once, and what is queued is dropped; no error comes behind an end that is next. */
   fail(error: Error): void {
-    if (this.#end !== undefined) return;
+    if (this.#end !== undefined && this.#queued.length === 0) return;
     this.#end = { error };
     this.#drop();
     const waiting = this.#waiting;

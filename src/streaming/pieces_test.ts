@@ -73,6 +73,15 @@ Deno.test("a reader that does not ask for more keeps its memory, and nobody wait
   assert.equal(text(value), "slow");
 });
 
+Deno.test("what is held is dropped when the sender is lost, also behind its end", async () => {
+  const { pieces, reader } = piecesOf();
+  pieces.receive(bytes("lost"));
+  pieces.end();
+  pieces.fail(new Error("reset"));
+  assert.equal(pieces.heldBytes, 0);
+  await assert.rejects(reader.next(), /reset/);
+});
+
 Deno.test("an end that comes next is no error, whatever happens behind it", async () => {
   const { pieces, reader } = piecesOf();
   pieces.end();

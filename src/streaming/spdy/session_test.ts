@@ -135,6 +135,19 @@ Deno.test("SpdySession: what is read lies in memory that comes and goes, and no 
   assert.deepEqual(await reading, said);
 });
 
+Deno.test("SpdySession: streams that fail behind their ends hold nothing", async () => {
+  const client = new TestClient();
+  await using session = new SpdySession(client.connection);
+  for (let streamId = 1; streamId < 20; streamId += 2) {
+    client.open(streamId);
+    const [stream] = await opened(session, 1);
+    client.data(streamId, new Uint8Array(STREAM_BUFFER_BYTES / 2), FLAG_FIN);
+    await turns();
+    stream!.reset();
+    assert.equal(session.full, false, `after stream ${streamId}`);
+  }
+});
+
 for (const [what, frame] of [["PINGs", pingFrame(1)], ["single bytes", oneByte(1)]] as const) {
   Deno.test(`SpdySession: a flood of ${what} lets others have their turn`, async () => {
     const client = new TestClient();

@@ -32,6 +32,8 @@ export interface PortForwardsOptions {
 export interface ForwardedStreams {
   readonly source: ByteSource;
   readonly sink: ByteSink;
+  /** Aborted when the client gives up this connection alone, where its protocol can say so behind the source's end. */
+  readonly lost?: AbortSignal;
 }
 
 /** A program whose queue of connections is full gets so long to take one. */
@@ -153,7 +155,7 @@ interface Forward {
  */
 async function copyBoth(
   pod: ByteDescriptor,
-  { source, sink }: ForwardedStreams,
+  { source, sink, lost }: ForwardedStreams,
   { what, ended }: Forward,
 ): Promise<void> {
   const client = source[Symbol.asyncIterator]();
@@ -167,6 +169,9 @@ async function copyBoth(
   const aborted = () => left.reject(reasonOf(ended));
   ended.addEventListener("abort", aborted, { once: true });
   if (ended.aborted) aborted();
+  const givenUp = () => left.resolve();
+  lost?.addEventListener("abort", givenUp, { once: true });
+  if (lost?.aborted) givenUp();
   let podHasEnded = false;
   const broken = (cause: unknown) =>
     new UnavailableError(`The connection to ${what} broke off: ${errorMessage(cause)}`, { cause });
@@ -207,6 +212,7 @@ async function copyBoth(
     await Promise.race([Promise.all([toPod(), fromPod()]), left.promise]);
   } finally {
     ended.removeEventListener("abort", aborted);
+    lost?.removeEventListener("abort", givenUp);
     // What it lent is in use for as long as the connection is open. A client that sends nothing is not
     // waited for; whoever owns the source ends it.
     pod.close();

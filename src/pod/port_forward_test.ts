@@ -90,6 +90,29 @@ for (const when of ["after the pod's end", "before it", "as it takes nothing"] a
   });
 }
 
+Deno.test("a client that gives up behind its end is not waited for, nor is the pod", async () => {
+  const record = sandboxRecord({ kind: "ready", ips: [] });
+  const program = { ...closingProgram(), read: () => new Promise<undefined>(() => {}) };
+  const closed = Promise.withResolvers<void>();
+  program.close = () => void closed.resolve();
+  const heard = Promise.withResolvers<void>();
+  program.endWriting = heard.resolve;
+  const forwards = new PortForwards({
+    registry: { requireSandbox: () => record },
+    connections: { connect: () => Promise.resolve(program) },
+  });
+  const lost = new AbortController();
+  const forwarded = forwards.portForward(record.id, 80, {
+    source: (async function* () {})(),
+    sink: { write: () => Promise.resolve(), end: () => Promise.resolve() },
+    lost: lost.signal,
+  }, new AbortController().signal);
+  await heard.promise;
+  lost.abort(new UnavailableError("The client has reset the stream (status 5)"));
+  await forwarded;
+  await closed.promise;
+});
+
 Deno.test("a source that fails for a reason of ours is no client that leaves", async () => {
   const record = sandboxRecord({ kind: "ready", ips: [] });
   const forwards = new PortForwards({

@@ -110,6 +110,7 @@ async function forwardPair(
   const connection = {
     source: touchingSource(data.source, onActivity),
     sink: touchingSink(data.sink, onActivity),
+    lost: data.lost,
   };
   // Only the session's end stops the other connections; a reset of the stream ends this one alone.
   try {

@@ -235,6 +235,21 @@ Deno.test("SpdySession: a reset by the client ends both sides of one stream", as
   await gone!.sink.end();
 });
 
+Deno.test("SpdySession: a reset behind the client's end is told, which the source cannot say any more", async () => {
+  const client = new TestClient();
+  await using session = new SpdySession(client.connection);
+  client.open(1);
+  const [stream] = await opened(session, 1);
+  stream!.accept();
+  client.data(1, "all", FLAG_FIN);
+  assert.equal(await allOf(stream!), "all");
+  assert.equal(stream!.lost.aborted, false);
+  client.send(rstStreamFrame(1, ResetStatus.cancel));
+  await turns();
+  assert.match(stream!.lost.reason.message, /has reset the stream/);
+  await assert.rejects(stream!.sink.write(new Uint8Array(1)), /has reset the stream/);
+});
+
 Deno.test("SpdySession: reset() refuses a stream before it is accepted and cancels it later", async () => {
   const client = new TestClient();
   await using session = new SpdySession(client.connection);

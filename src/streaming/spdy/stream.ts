@@ -16,6 +16,8 @@ export interface SpdyStream {
   readonly source: ByteSource;
   /** What it gets; usable once the stream is accepted. */
   readonly sink: ByteSink;
+  /** Aborted when it is reset by either side, or lost with its session; the source does not say so behind its end. */
+  readonly lost: AbortSignal;
   /** What has come and was not read, with what stands around it. */
   readonly heldBytes: number;
   /** Tells the client that the stream is taken; before that it sends nothing. */
@@ -46,6 +48,7 @@ export class SessionStream implements SpdyStream, ByteSink {
   readonly headers: SpdyHeaders;
   readonly #owner: StreamOwner;
   readonly #received: Pieces;
+  readonly #lost = new AbortController();
   #sending: Sending = { state: "unanswered" };
 
   constructor(id: number, headers: SpdyHeaders, owner: StreamOwner) {
@@ -61,6 +64,10 @@ export class SessionStream implements SpdyStream, ByteSink {
 
   get sink(): ByteSink {
     return this;
+  }
+
+  get lost(): AbortSignal {
+    return this.#lost.signal;
   }
 
   get heldBytes(): number {
@@ -152,6 +159,7 @@ export class SessionStream implements SpdyStream, ByteSink {
     this.#received.fail(error);
     if (this.#sending.state !== "ended") this.#sending = { state: "failed", error };
     this.#owner.finished(this);
+    this.#lost.abort(error);
   }
 
   get #over(): boolean {

@@ -56,8 +56,9 @@ export class Pieces {
 
   receive(bytes: Uint8Array): void {
     if (bytes.length === 0 || this.unwanted || this.ended) return;
-    if (this.#arrivals.awaited && bytes.length >= bytes.buffer.byteLength * SMALLEST_LOAN) {
-      this.#arrivals.lend(bytes, this.#loans.lend());
+    if (this.#arrivals.awaited) {
+      const isSmall = bytes.length < bytes.buffer.byteLength * SMALLEST_LOAN;
+      this.#arrivals.lend(isSmall ? bytes.slice() : bytes, this.#loans.lend());
       return;
     }
     const piece = bytes.slice();

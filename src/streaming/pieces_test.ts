@@ -27,11 +27,19 @@ Deno.test("a reader that waits gets a view, and one that does not a copy", async
 });
 
 Deno.test("a piece that is small beside its chunk is copied even for a reader that waits", async () => {
-  const { pieces, reader } = piecesOf();
+  const { loans, pieces, reader } = piecesOf();
   const waiting = reader.next();
   pieces.receive(new Uint8Array(64 * 1024).subarray(0, 8 * 1024 - 1));
   assert.equal((await waiting).value?.buffer.byteLength, 8 * 1024 - 1);
   assert.equal(pieces.heldBytes, 0);
+  // It takes up its reader as any other does, which is worth waiting for.
+  assert.equal(pieces.worthWaiting, true);
+  const settled = loans.waited();
+  const next = reader.next();
+  await settled;
+  pieces.receive(bytes("more"));
+  assert.equal(pieces.heldBytes, 0);
+  assert.equal(text((await next).value), "more");
 });
 
 Deno.test("memory is used again once every view of it has come back", async () => {

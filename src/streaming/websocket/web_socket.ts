@@ -32,6 +32,8 @@ export class WebSocket {
   readonly #turns = new FrameTurns();
   #writing: Promise<void> = Promise.resolve();
   #closeSent = false;
+  /** The piece that was received last is not taken yet. */
+  #waits = false;
   #receiving: Promise<void> = Promise.resolve();
   /** Ends the wait for a taker: nobody wants any more data. */
   #leave: () => void = () => {};
@@ -57,6 +59,11 @@ export class WebSocket {
   }
 
   async #receive(take: (piece: DataPiece) => Promise<void> | undefined): Promise<void> {
+    // While input waits for the process nothing is read, and so neither pings answered nor an end seen.
+    // Unasked pongs (section 5.5.3) keep the client's hope, and fail once it is gone.
+    const signs = setInterval(() => {
+      if (this.#waits) void this.#write(...frame(Opcode.pong)).catch(() => {});
+    }, KEEP_ALIVE_MS / 3);
     try {
       while (true) {
         const chunk = await this.#connection.read();
@@ -68,7 +75,7 @@ export class WebSocket {
             case "data": {
               if (this.#closeSent) break;
               const taken = take(received);
-              if (taken !== undefined) await this.#waitWithSigns(taken);
+              if (taken !== undefined) await this.#waitFor(taken);
               break;
             }
             case "ping":
@@ -94,6 +101,8 @@ export class WebSocket {
         await this.#sendClose(error.code, error.message).catch(() => {});
       }
       this.#abort(new UnavailableError(errorMessage(error), { cause: error }));
+    } finally {
+      clearInterval(signs);
     }
   }
 
@@ -140,22 +149,15 @@ export class WebSocket {
     return mine;
   }
 
-  /**
-   * While input waits for the process nothing is read, and so neither pings answered nor an end seen.
-   * Unasked pongs (section 5.5.3) keep the client's hope, and fail once it is gone.
-   */
-  async #waitWithSigns(taken: Promise<void>): Promise<void> {
-    const signs = setInterval(
-      () => void this.#write(...frame(Opcode.pong)).catch(() => {}),
-      KEEP_ALIVE_MS / 3,
-    );
+  async #waitFor(taken: Promise<void>): Promise<void> {
+    this.#waits = true;
     // One promise for each wait: a race with one that lives as long as the session would keep them all.
     await new Promise<void>((resolve) => {
       this.#leave = resolve;
       void taken.finally(resolve);
       if (this.#closeSent || this.signal.aborted) resolve();
     });
-    clearInterval(signs);
+    this.#waits = false;
   }
 
   #abort(reason: unknown): void {

@@ -58,6 +58,8 @@ export class TlsTransport implements Transport {
   }
 
   close(): void {
+    // Whoever reads is told now, not by an event that may have passed.
+    this.#finish(undefined);
     this.#socket.destroy();
   }
 

@@ -104,6 +104,7 @@ const ATTEMPTS: Readonly<Record<keyof typeof LIMITS, readonly Attempt[]>> = {
   name: [
     (size) => sandbox({ metadata: { name: x(size), namespace: "b", uid: "c" } }),
     (size) => container({ metadata: { name: x(size) } }),
+    (size) => void validateImageSpec("image", { ...spec("a"), runtimeHandler: x(size) }),
   ],
   hostname: [(size) => sandbox({ hostname: x(size) })],
   path: [
@@ -126,11 +127,13 @@ const ATTEMPTS: Readonly<Record<keyof typeof LIMITS, readonly Attempt[]>> = {
     (size) => sandbox({ annotations: map(size) }),
     (size) => container({ annotations: map(size) }),
     (size) => update({ annotations: map(size) }),
+    (size) => container({ image: { image: "a", annotations: map(size) } }),
   ],
   annotationBytes: [
     (size) => sandbox({ annotations: { a: x(size - 1) } }),
     (size) => container({ annotations: { a: "é".repeat((size - 1) >> 1) + x((size - 1) % 2) } }),
     (size) => update({ annotations: { a: x(size - 1) } }),
+    (size) => container({ image: { image: "a", annotations: { a: x(size - 1) } } }),
   ],
   argument: [
     (size) => container({ args: [x(size)] }),
@@ -190,7 +193,11 @@ const ATTEMPTS: Readonly<Record<keyof typeof LIMITS, readonly Attempt[]>> = {
     (size) => security({ readonlyPaths: list(size, "/a") }),
   ],
   hugepageLimits: [(size) => resources({ hugepageLimits: list(size, { pageSize: "2MB" }) })],
-  imageReference: [(size) => void validateImageSpec("image", spec(x(size)))],
+  imageReference: [
+    (size) => void validateImageSpec("image", spec(x(size))),
+    (size) => void validateImageSpec("image", { ...spec("a"), userSpecifiedImage: x(size) }),
+    (size) => void validateImageSpec("image", { ...spec("a"), imageRef: x(size) }),
+  ],
   credential: ([
     "auth",
     "identityToken",
@@ -213,7 +220,7 @@ const ATTEMPTS: Readonly<Record<keyof typeof LIMITS, readonly Attempt[]>> = {
   ],
 };
 
-function spec(image: string): Parameters<typeof validateImageSpec>[1] {
+function spec(image: string): NonNullable<Parameters<typeof validateImageSpec>[1]> {
   return { image, annotations: {}, userSpecifiedImage: "", runtimeHandler: "", imageRef: "" };
 }
 

@@ -30,9 +30,21 @@ export function validateId(field: string, id: string): string {
 
 /** @returns the image's name, which a valid specification has */
 export function validateImageSpec(field: string, spec: ImageSpec | undefined): string {
-  const image = required(`${field}.image`, required(field, spec).image);
+  const { image, annotations, userSpecifiedImage, imageRef, runtimeHandler } = required(
+    field,
+    spec,
+  );
+  required(`${field}.image`, image);
   checkLength(`${field}.image`, image, LIMITS.imageReference);
   checkNoControl(`${field}.image`, image);
+  // A container's record keeps these, and lists repeat them.
+  checkMap(`${field}.annotations`, annotations, {
+    count: LIMITS.annotations,
+    total: LIMITS.annotationBytes,
+  });
+  checkLength(`${field}.user_specified_image`, userSpecifiedImage, LIMITS.imageReference);
+  checkLength(`${field}.image_ref`, imageRef, LIMITS.imageReference);
+  checkLength(`${field}.runtime_handler`, runtimeHandler, LIMITS.name);
   return image;
 }
 

@@ -32,7 +32,7 @@ export interface CriServerOptions {
   /** Asked before each call; all are served if it is left out. */
   readonly readiness?: Readiness;
   readonly observer?: CallObserver;
-  /** Largest request; 16 MiB, or less if configured so. */
+  /** Largest request; 16 MiB, or less if configured so: see {@link RECEIVE_LIMIT_BYTES}. */
   readonly receiveLimitBytes?: number;
   /** Largest answer; 80 MiB unless configured otherwise. */
   readonly sendLimitBytes?: number;
@@ -185,7 +185,10 @@ function grpcServer(options: CriServerOptions, pacing: StreamPacing): GrpcServer
   const admission = new Admission(options.callLimits);
   const server = new GrpcServer({
     interceptors: [pacing.interceptor(), admission.interceptor()],
-    "grpc.max_receive_message_length": options.receiveLimitBytes ?? RECEIVE_LIMIT_BYTES,
+    "grpc.max_receive_message_length": Math.min(
+      options.receiveLimitBytes ?? RECEIVE_LIMIT_BYTES,
+      RECEIVE_LIMIT_BYTES,
+    ),
     // Answers are measured before they reach the library, to be refused in our words.
     "grpc.max_send_message_length": -1,
     "grpc.max_concurrent_streams": STREAMS_PER_CONNECTION,

@@ -159,16 +159,21 @@ function messageOf(bytes: number): Uint8Array {
   return message;
 }
 
-Deno.test("A request of 16 MiB is taken, one more byte is RESOURCE_EXHAUSTED and the connection goes on", async () => {
-  await using started = await startTestServer();
-  using client = new TestClient(started.path);
-  const path = "/runtime.v1.RuntimeService/Version";
-  await client.raw(path, messageOf(RECEIVE_LIMIT_BYTES));
-  await assert.rejects(client.raw(path, messageOf(RECEIVE_LIMIT_BYTES + 1)), {
-    code: status.RESOURCE_EXHAUSTED,
+// The second is what CRI-O's configuration has, and means no more.
+for (const receiveLimitBytes of [undefined, 80 * 1024 * 1024]) {
+  Deno.test(`A request of 16 MiB is taken, one more byte is RESOURCE_EXHAUSTED and the connection goes on, configured: ${receiveLimitBytes}`, async () => {
+    await using started = await startTestServer(
+      receiveLimitBytes === undefined ? {} : { options: { receiveLimitBytes } },
+    );
+    using client = new TestClient(started.path);
+    const path = "/runtime.v1.RuntimeService/Version";
+    await client.raw(path, messageOf(RECEIVE_LIMIT_BYTES));
+    await assert.rejects(client.raw(path, messageOf(RECEIVE_LIMIT_BYTES + 1)), {
+      code: status.RESOURCE_EXHAUSTED,
+    });
+    assert.equal((await client.call("version", {})).runtimeName, "sauropod");
   });
-  assert.equal((await client.call("version", {})).runtimeName, "sauropod");
-});
+}
 
 Deno.test("A request of millions of empty entries is refused before they are made", async () => {
   await using started = await startTestServer();

@@ -95,7 +95,8 @@ export const API = {
   }),
   grpc_max_recv_msg_size: integer({
     default: 83886080,
-    meaning: "Longest request in bytes.",
+    meaning:
+      "Longest request in bytes. More than 16777216 means that: it is the kubelet's own limit.",
     allowed: "0 and below mean the default",
     flags: ["grpc-max-recv-msg-size"],
     env: ["CONTAINER_GRPC_MAX_RECV_MSG_SIZE"],

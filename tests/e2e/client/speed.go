@@ -42,24 +42,22 @@ func speedMain(args []string) {
 	_ = flags.Parse(args)
 	s, end := connectStreams(*opts)
 	defer end()
-	measure, known := map[string]func() ([]float64, error){
-		"exec-out":    func() ([]float64, error) { return s.timed(s.execOut) },
-		"exec-in":     func() ([]float64, error) { return s.timed(s.execIn) },
-		"forward-out": func() ([]float64, error) { return s.timed(s.forwardOut) },
-		"forward-in":  func() ([]float64, error) { return s.timed(s.forwardIn) },
-		"latency":     func() ([]float64, error) { return s.latencies(*count) },
+	measure, known := map[string]func() (speedReport, error){
+		"exec-out":    func() (speedReport, error) { return s.timed(s.execOut) },
+		"exec-in":     func() (speedReport, error) { return s.timed(s.execIn) },
+		"forward-out": func() (speedReport, error) { return s.timed(s.forwardOut) },
+		"forward-in":  func() (speedReport, error) { return s.timed(s.forwardIn) },
+		"latency":     func() (speedReport, error) { return s.latencies(*count) },
 	}[*path]
 	if !known {
 		fmt.Fprintf(os.Stderr, "there is no path %q\n", *path)
 		os.Exit(2)
 	}
-	before := processorTime()
-	times, err := measure()
+	report, err := measure()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s by %s: %v\n", *path, opts.protocol, err)
 		os.Exit(1)
 	}
-	report := speedReport{Milliseconds: times, ClientCPU: milliseconds(processorTime() - before)}
 	_ = json.NewEncoder(os.Stdout).Encode(report)
 }
 
@@ -71,60 +69,63 @@ func processorTime() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-func (s *streams) timed(transfer func() error) ([]float64, error) {
-	started := time.Now()
-	err := transfer()
-	return []float64{milliseconds(time.Since(started))}, err
+// timed is how long a transfer took whose answer is the digest of what came.
+func (s *streams) timed(transfer func() (string, error)) (speedReport, error) {
+	started, busy := time.Now(), processorTime()
+	digest, err := transfer()
+	report := speedReport{
+		Milliseconds: []float64{milliseconds(time.Since(started))},
+		ClientCPU:    milliseconds(processorTime() - busy),
+	}
+	if err == nil {
+		err = s.same(digest)
+	}
+	return report, err
 }
 
-func (s *streams) latencies(count int) ([]float64, error) {
+func (s *streams) latencies(count int) (speedReport, error) {
 	times := make([]float64, count)
+	busy := processorTime()
 	for i := range times {
 		started := time.Now()
 		if err := s.execTrue(s.ctx); err != nil {
-			return nil, err
+			return speedReport{}, err
 		}
 		times[i] = milliseconds(time.Since(started))
 	}
-	return times, nil
+	return speedReport{Milliseconds: times, ClientCPU: milliseconds(processorTime() - busy)}, nil
 }
 
-func (s *streams) execOut() error {
+func (s *streams) execOut() (string, error) {
 	came := &counting{Hash: sha256.New()}
 	err := s.exec(&runtimeapi.ExecRequest{
 		Cmd: []string{"/client", "source", strconv.FormatInt(s.opts.bytes, 10)}, Stdout: true,
 	}, remotecommand.StreamOptions{Stdout: came})
-	if err != nil {
-		return err
-	}
-	return s.same("came out", hex.EncodeToString(came.Sum(nil)))
+	return hex.EncodeToString(came.Sum(nil)), err
 }
 
-func (s *streams) execIn() error {
+func (s *streams) execIn() (string, error) {
 	var said bytes.Buffer
 	err := s.exec(&runtimeapi.ExecRequest{Cmd: []string{"/client", "sink"}, Stdin: true, Stdout: true},
 		remotecommand.StreamOptions{Stdin: newPattern(s.opts.bytes), Stdout: &said})
-	if err != nil {
-		return err
-	}
-	return s.same("came in", strings.TrimSpace(said.String()))
+	return strings.TrimSpace(said.String()), err
 }
 
-func (s *streams) forwardOut() error {
-	return s.withForwarded(func(stream httpstream.Stream) error {
+func (s *streams) forwardOut() (string, error) {
+	came := sha256.New()
+	err := s.withForwarded(func(stream httpstream.Stream) error {
 		if _, err := fmt.Fprintf(stream, "source %d\n", s.opts.bytes); err != nil {
 			return err
 		}
-		came := sha256.New()
-		if _, err := io.Copy(came, stream); err != nil {
-			return err
-		}
-		return s.same("came out", hex.EncodeToString(came.Sum(nil)))
+		_, err := io.Copy(came, stream)
+		return err
 	})
+	return hex.EncodeToString(came.Sum(nil)), err
 }
 
-func (s *streams) forwardIn() error {
-	return s.withForwarded(func(stream httpstream.Stream) error {
+func (s *streams) forwardIn() (string, error) {
+	var said []byte
+	err := s.withForwarded(func(stream httpstream.Stream) error {
 		// With its length: containerd 1.6 lets the answer drop after the client's end.
 		if _, err := fmt.Fprintf(stream, "sink %d\n", s.opts.bytes); err != nil {
 			return err
@@ -132,12 +133,11 @@ func (s *streams) forwardIn() error {
 		if _, err := io.Copy(stream, newPattern(s.opts.bytes)); err != nil {
 			return err
 		}
-		said, err := io.ReadAll(stream)
-		if err != nil {
-			return err
-		}
-		return s.same("came in", strings.TrimSpace(string(said)))
+		var err error
+		said, err = io.ReadAll(stream)
+		return err
 	})
+	return strings.TrimSpace(string(said)), err
 }
 
 // withForwarded opens one connection to the port as the library's forwarder does, without the socket of this
@@ -180,11 +180,11 @@ func (s *streams) withForwarded(use func(httpstream.Stream) error) error {
 }
 
 // same compares a digest with that of what was sent.
-func (s *streams) same(what, digest string) error {
+func (s *streams) same(digest string) error {
 	sum := sha256.New()
 	_, _ = io.Copy(sum, newPattern(s.opts.bytes))
 	if want := hex.EncodeToString(sum.Sum(nil)); digest != want {
-		return fmt.Errorf("%s with digest %q, not %s", what, digest, want)
+		return fmt.Errorf("what came has digest %q, not %s", digest, want)
 	}
 	return nil
 }

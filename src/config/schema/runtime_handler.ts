@@ -55,7 +55,7 @@ export const HANDLER = {
   allowed_annotations: list({
     default: [],
     meaning: "Annotations that pods of this handler may use.",
-    allowed: "names of the recognised list; matched as prefixes",
+    allowed: "names in full: nothing is matched by its beginning",
     reload: "sighup",
   }),
   monitor_path: text({

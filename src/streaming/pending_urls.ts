@@ -32,7 +32,7 @@ export class PendingUrls<T> {
     if (this.#pending.size >= PENDING_URLS_LIMIT) {
       throw new ResourceExhaustedError(
         `${PENDING_URLS_LIMIT} streaming URLs have been given out and not used, as many as the ` +
-          `limit "pending URLs" allows`,
+          `limit "streaming URLs not used yet" allows`,
         { remedy: `use them, or wait ${URL_LIFE_MS / 1000} s until they expire` },
       );
     }

@@ -1,6 +1,6 @@
 /**
  * Fault gates: named points between the steps of operations where tests kill, fail or hang the
- * process, and deadlines of steps that they shorten. Off unless the start flag `--fault-gate SPEC`
+ * process, and deadlines of steps that they shorten. Off unless the start flag `--fault-gates SPEC`
  * sets them; product code holds no others.
  *
  * Names: `<operation>.<step>.<phase>` with the phases `before`, `intended` (the intent is committed),
@@ -63,7 +63,7 @@ export function parseFaultSpec(text: string): FaultSpec {
     const [, action, gate = "", pass = "1"] = RULE.exec(part) ?? [];
     if (!isAction(action) || !GATE.test(gate)) {
       throw new InvalidArgumentError(`${shown(part)} is not a fault gate`, {
-        field: "fault-gate",
+        field: "fault-gates",
         value: part,
         remedy:
           "write kill:, fail: or hang: and operation.step.phase, with #n for the n-th pass, " +

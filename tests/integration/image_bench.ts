@@ -42,7 +42,7 @@ export interface ImageBenchOptions extends Omit<Partial<ImagesOptions>, "policy"
   readonly registriesConf?: string;
   /** Another bench's directory, whose store is opened again. */
   readonly directory?: string;
-  /** As for the start flag `--fault-gate`. */
+  /** As for the start flag `--fault-gates`. */
   readonly gates?: string;
 }
 

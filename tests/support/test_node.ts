@@ -20,7 +20,7 @@ export interface TestNodeOptions {
 }
 
 export interface ServerStart {
-  /** `--fault-gate`. */
+  /** `--fault-gates`. */
   readonly faultGate?: string;
   readonly env?: Readonly<Record<string, string>>;
   /**

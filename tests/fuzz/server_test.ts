@@ -280,9 +280,12 @@ test(`mutated requests of every method for ${SECONDS} s do no harm`, async (benc
   await leaveNothing(bench);
   const before = holdings(bench.server.pid);
   const started = performance.now();
-  for (let minute = 1; performance.now() < started + SECONDS * 1_000;) {
+  const within = (ms: number) => performance.now() < started + ms;
+  // On a slow machine it goes on until there was something of each.
+  const seen = () => uses.has("101") && uses.size > 1 && codes.size > 3 && codes.has("OK");
+  for (let minute = 1; within(SECONDS * 1_000) || (!seen() && within(SECONDS * 10_000));) {
     await batch(BATCH);
-    if (performance.now() < started + minute * 60_000) continue;
+    if (within(minute * 60_000)) continue;
     const { descriptors, residentBytes } = holdings(bench.server.pid);
     const resident = (residentBytes / 2 ** 20).toFixed(0);
     console.log(`minute ${minute++}: ${resident} MiB, ${descriptors} descriptors, ${sent} calls`);
@@ -290,8 +293,7 @@ test(`mutated requests of every method for ${SECONDS} s do no harm`, async (benc
   const result = `${sent} calls, ${Deno.inspect(codes)}, uses of URLs ${Deno.inspect(uses)}`;
   if (SECONDS > 60) console.log(result, before, holdings(bench.server.pid));
   assert.deepEqual([...faults.values()], [], `with seed ${SEED}`);
-  assert.ok(sent > 100 && (codes.get("OK") ?? 0) > 0 && codes.size > 3, result);
-  assert.ok(uses.has("101") && uses.size > 1, result);
+  assert.ok(sent > 0 && seen(), result);
   await leaveNothing(bench);
   await eventually(`the server holds no more than before: ${Deno.inspect(before)}`, () => {
     const now = holdings(bench.server.pid);

@@ -135,11 +135,12 @@ Deno.test("A call whose client has gone counts as long as its work goes on", asy
     options: { callLimits: { total: CALL_LIMIT, perConnection: FAR } },
   });
   using client = new TestClient(started.path);
-  // One that the server did not get to in time is not under way.
+  // One that the server did not get to in time is not under way, or gets there after its client has gone.
   while (entered < 3) {
-    await assert.rejects(client.call("stopPodSandbox", STOP, { deadlineMs: 200 }), {
-      code: status.DEADLINE_EXCEEDED,
-    });
+    await assert.rejects(
+      client.call("stopPodSandbox", STOP, { deadlineMs: 200 }),
+      ({ code }) => code === status.DEADLINE_EXCEEDED || code === status.RESOURCE_EXHAUSTED,
+    );
   }
   await assert.rejects(client.call("listContainers", {}), { code: status.RESOURCE_EXHAUSTED });
   held.letGo();

@@ -146,6 +146,20 @@ Deno.test("a stop of the server ends open sessions with a status", async () => {
   await stopped;
 });
 
+Deno.test("an attached client that is cut off reads why, behind what it had still to take", async () => {
+  const service = new TestService();
+  const output = new Uint8Array(64 << 10);
+  service.attach = (_container, { stdout }) => {
+    for (let count = 0; count < 64; count++) stdout?.write(output).catch(() => {});
+    return Promise.reject(new ResourceExhaustedError("The client reads too slowly"));
+  };
+  await using server = await testServer(service);
+  const wanted = { stdin: false, stdout: true, stderr: false, terminal: false };
+  const { channels } = await converse(server.attach(CONTAINER, wanted), "v5.channel.k8s.io");
+  assert.equal(channels.get(1)?.length, 64 * output.length);
+  assert.match(channels.get(3) ?? "", /error attaching to container: The client reads too slowly/);
+});
+
 Deno.test("an attached client that is cut off loses its connection, also if it takes nothing", async () => {
   const service = new TestService();
   const reason = new ResourceExhaustedError("The client reads too slowly");

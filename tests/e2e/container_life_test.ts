@@ -410,6 +410,16 @@ test("ReopenContainerLog writes on in a new file, and loses nothing when the fil
   await refused(reopen(), "FAILED_PRECONDITION", container.id, "exited");
 });
 
+test("the log of a container that was not started is reopened, and has what it writes then", async (bench) => {
+  const container = await bench.created(await bench.sandbox(), { script: "echo out" });
+  const { logPath } = await container.status();
+  await Deno.rename(logPath, `${logPath}.1`);
+  await bench.runtime.reopenContainerLog({ containerId: container.id });
+  await bench.runtime.startContainer({ containerId: container.id });
+  await container.ended();
+  assert.deepEqual((await container.log()).map(({ text }) => text), ["out"]);
+});
+
 test("a log is reopened while a stop waits for its container, and not once that has ended", async (bench) => {
   const container = await bench.pod({
     script: "trap 'echo asked to stop' TERM; echo ready; while :; do sleep 0.1; done",

@@ -231,7 +231,7 @@ async function freeze(bench: Workbench, { id }: BenchContainer): Promise<void> {
   }
 }
 
-test("a paused container hears its stop signal, and can be killed and removed", async (bench) => {
+test("a paused container's log can be reopened; it hears its stop signal, and can be killed and removed", async (bench) => {
   const sandbox = await bench.sandbox();
   const start = async (name: string, script: string) => {
     const container = await bench.created(sandbox, { script, container: { metadata: { name } } });
@@ -242,6 +242,10 @@ test("a paused container hears its stop signal, and can be killed and removed", 
     return container;
   };
   const polite = await start("polite", POLITE);
+  const { logPath } = await polite.status();
+  await Deno.rename(logPath, `${logPath}.1`);
+  await bench.runtime.reopenContainerLog({ containerId: polite.id });
+  assert.ok((await Deno.stat(logPath)).isFile);
   await bench.runtime.stopContainer({ containerId: polite.id, timeout: 60n });
   assert.equal((await polite.status()).exitCode, 7, "it said goodbye");
   const killed = await start("killed", STUBBORN);

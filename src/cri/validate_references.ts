@@ -35,17 +35,21 @@ export function validateImageSpec(field: string, spec: ImageSpec | undefined): s
     spec,
   );
   required(`${field}.image`, image);
-  checkLength(`${field}.image`, image, LIMITS.imageReference);
-  checkNoControl(`${field}.image`, image);
+  checkReference(`${field}.image`, image);
   // A container's record keeps these, and lists repeat them.
   checkMap(`${field}.annotations`, annotations, {
     count: LIMITS.annotations,
     total: LIMITS.annotationBytes,
   });
-  checkLength(`${field}.user_specified_image`, userSpecifiedImage, LIMITS.imageReference);
-  checkLength(`${field}.image_ref`, imageRef, LIMITS.imageReference);
+  checkReference(`${field}.user_specified_image`, userSpecifiedImage);
+  checkReference(`${field}.image_ref`, imageRef);
   checkLength(`${field}.runtime_handler`, runtimeHandler, LIMITS.name);
   return image;
+}
+
+function checkReference(field: string, reference: string): void {
+  checkLength(field, reference, LIMITS.imageReference);
+  checkNoControl(field, reference);
 }
 
 /**

@@ -216,6 +216,14 @@ const CONTAINER_CASES: readonly ContainerCase[] = [
   ["invalid_argument config.image.image", (c) => c.image!.image = ""],
   ["invalid_argument config.image.image", (c) => c.image!.image = "a\nb"],
   ["resource_exhausted config.image.image", (c) => c.image!.image = LONG],
+  [
+    "invalid_argument config.image.user_specified_image",
+    (c) => c.image!.userSpecifiedImage = "a\nb",
+  ],
+  [
+    "resource_exhausted config.image.annotations",
+    (c) => c.image!.annotations = { a: LONG, b: LONG },
+  ],
   ["invalid_argument config.command[1]", (c) => c.command[1] = "a\0b"],
   ["resource_exhausted config.args[0]", (c) => c.args[0] = "a".repeat(131_072)],
   ["resource_exhausted config.args", (c) => c.args = Array(65_537).fill("")],

@@ -7,6 +7,11 @@ import type { KeepAlive } from "../sys/mod.ts";
 
 /** URLs that nobody has used yet. The kubelet asks for one and uses it at once. */
 export const PENDING_URLS_LIMIT = 1_000;
+/**
+ * Command lines of all of them together, as the server's memory has them. One may have 6 MiB, and those of all
+ * URLs that {@link PENDING_URLS_LIMIT} allows would not fit in; the API server takes at most 1 MiB of a client.
+ */
+export const PENDING_ARGUMENTS_BYTES = 16 * 1024 * 1024;
 /** From the answer of Exec, Attach or PortForward to the use of its URL. */
 export const URL_LIFE_MS = 30_000;
 /** A token is as hard to guess as a key. */

@@ -7,6 +7,7 @@ import {
   CONNECTIONS_LIMIT,
   FORWARDED_CONNECTIONS_LIMIT,
   HEAD_LIMIT_BYTES,
+  PENDING_ARGUMENTS_BYTES,
   PENDING_URLS_LIMIT,
   PORT_FORWARD_SESSIONS_LIMIT,
   UNREAD_INPUT_BYTES,
@@ -15,6 +16,7 @@ import { SESSION_BUFFER_BYTES, STREAM_BUFFER_BYTES, STREAMS_LIMIT } from "./spdy
 
 const LIMITS: Readonly<Record<string, number>> = {
   "streaming URLs not used yet": PENDING_URLS_LIMIT,
+  "arguments of streaming URLs not used yet": PENDING_ARGUMENTS_BYTES,
   "streaming connections": CONNECTIONS_LIMIT,
   "head of a streaming request": HEAD_LIMIT_BYTES,
   "commands": EXEC_LIMIT,

@@ -29,7 +29,7 @@ import {
   KEEP_ALIVE,
   PORT_FORWARD_SESSIONS_LIMIT,
 } from "./limits.ts";
-import { PendingUrls } from "./pending_urls.ts";
+import { argumentBytes, PendingUrls } from "./pending_urls.ts";
 import type { PortForward } from "./port_forward.ts";
 import { servePortForwardBySpdy } from "./port_forward_spdy.ts";
 import { servePortForwardByWebSocket } from "./port_forward_websocket.ts";
@@ -62,7 +62,10 @@ export interface StreamingServerOptions {
 
 /** URLs for what was checked; each is good for one use and for half a minute. */
 export interface StreamUrls {
-  /** @throws {ResourceExhaustedError} too many URLs wait for their use; also of the others */
+  /**
+   * @throws {ResourceExhaustedError} too many URLs wait for their use, or too much; also of the others
+   * @throws {UnavailableError} the server stops; also of the others
+   */
   exec(session: ExecSession, wanted: WantedStreams): string;
   attach(container: ContainerId, wanted: WantedStreams): string;
   portForward(sandbox: SandboxId, ports: readonly number[]): string;
@@ -85,7 +88,7 @@ export class StreamingServer implements StreamUrls, AsyncDisposable {
   readonly #connections = new Set<Connection>();
   readonly #sessions = new Map<Promise<void>, AbortController>();
   readonly #handshakes: TlsHandshakes | undefined;
-  /** Takes clients, and notices new certificates. */
+  /** Gives out URLs, takes clients, and notices new certificates. */
   readonly #listening: Disposable;
   #forwards = 0;
 
@@ -97,8 +100,8 @@ export class StreamingServer implements StreamUrls, AsyncDisposable {
     const { address, kernel, tls, fileWatcher: watcher, log } = options;
     this.#options = options;
     this.baseUrl = `${tls === undefined ? "http" : "https"}://${hostOf(address)}:${port}`;
-    this.#pending = new PendingUrls(options.clock);
     using listening = new DisposableStack();
+    this.#pending = listening.use(new PendingUrls(options.clock));
     listening.use(socket);
     if (tls !== undefined && context !== undefined) {
       const handshakes = listening.use(
@@ -141,7 +144,7 @@ export class StreamingServer implements StreamUrls, AsyncDisposable {
   }
 
   exec(session: ExecSession, wanted: WantedStreams): string {
-    return this.#url("exec", { kind: "exec", session, wanted });
+    return this.#url("exec", { kind: "exec", session, wanted }, argumentBytes(session.args));
   }
 
   attach(container: ContainerId, wanted: WantedStreams): string {
@@ -274,8 +277,8 @@ export class StreamingServer implements StreamUrls, AsyncDisposable {
     return { [Symbol.dispose]: () => void this.#forwards-- };
   }
 
-  #url(folder: string, wish: Wish): string {
-    return `${this.baseUrl}/${folder}/${this.#pending.add(wish)}`;
+  #url(folder: string, wish: Wish, argumentBytes?: number): string {
+    return `${this.baseUrl}/${folder}/${this.#pending.add(wish, argumentBytes)}`;
   }
 
   #cutAll(): void {

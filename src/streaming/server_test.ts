@@ -226,6 +226,24 @@ Deno.test("a URL is good for one use, of its own kind, and also used up by a fai
   await converse(method, "v4.channel.k8s.io");
 });
 
+Deno.test("command lines of URLs that nobody uses are held up to a limit, and until the stop", async () => {
+  await using server = await testServer(new TestService());
+  const args = Array.from({ length: 48 }, () => "x".repeat(131_000));
+  const used = execUrl(server, args);
+  execUrl(server, args);
+  assert.throws(() => execUrl(server, args), {
+    name: "ResourceExhaustedError",
+    message:
+      /^cmd takes 6289536 bytes, .* hold 12579072: .*"arguments of streaming URLs not used yet"/,
+  });
+  execUrl(server, ["exit", "0"]);
+  server.attach(CONTAINER, ALL);
+  await converse(used, "v4.channel.k8s.io");
+  execUrl(server, args);
+  await server.stop();
+  assert.throws(() => execUrl(server, args), { name: "UnavailableError" });
+});
+
 Deno.test("a handshake that cannot be is answered with its reason", async () => {
   await using server = await testServer(new TestService());
   const without = (name: string) => WS_HEADERS.filter((header) => !header.startsWith(name));

@@ -52,6 +52,7 @@ async function forwardByChannels(
     const data = 2 * index;
     return {
       port,
+      data,
       source: channels.input(data),
       // No message could say that the pod has ended its half: only the session's end does, and so a connection
       // is over with it. The client cannot end its half either.
@@ -60,12 +61,14 @@ async function forwardByChannels(
     };
   });
   const running = channels.run();
-  await Promise.all(forwards.map(async ({ port, source, sink, error }) => {
+  await Promise.all(forwards.map(async ({ port, data, source, sink, error }) => {
     try {
       // Which port a channel is for, little-endian, before anything else.
       await sink.write(Uint8Array.of(port & 0xff, port >> 8));
       await error.write(Uint8Array.of(port & 0xff, port >> 8));
-      await service.portForward(sandbox, port, { source, sink }, signal);
+      await service.portForward(sandbox, port, { source, sink }, signal)
+        // Nobody reads any more what is sent for this port, and the others would wait behind it.
+        .finally(() => channels.endInput(data));
     } catch (failure) {
       if (signal.aborted) return;
       log.info("A port could not be forwarded", { sandbox, port, error: failure });

@@ -11,7 +11,13 @@ import {
   testServer,
   TestService,
 } from "./_test_service.ts";
-import { CONNECTIONS_LIMIT, HEAD_LIMIT_BYTES, PORT_FORWARD_SESSIONS_LIMIT } from "./limits.ts";
+import {
+  CONNECTIONS_LIMIT,
+  HEAD_LIMIT_BYTES,
+  MESSAGE_BYTES,
+  PORT_FORWARD_SESSIONS_LIMIT,
+  UNREAD_INPUT_BYTES,
+} from "./limits.ts";
 import { GOLDEN } from "./spdy/_test_client.ts";
 import type { StreamingServer } from "./server.ts";
 
@@ -343,6 +349,22 @@ Deno.test("ports are forwarded by channels, each announced first", async () => {
     await talk(none, request(none, [...WS_HEADERS, "Sec-WebSocket-Protocol: v4.channel.k8s.io"])),
     /^HTTP\/1\.1 400 /,
   );
+});
+
+Deno.test("a port that cannot be forwarded does not hold up the others, whatever is sent for it", async () => {
+  await using server = await testServer(new TestService());
+  const url = server.portForward(SANDBOX, [8080, CLOSED_PORT]);
+  const ended = await converse(url, "v4.channel.k8s.io", (socket) => {
+    socket.addEventListener("message", ({ data }) => {
+      if (new TextDecoder().decode(data as ArrayBuffer).endsWith("hello")) socket.close();
+    });
+    const share = UNREAD_INPUT_BYTES / 2;
+    for (let sent = 0; sent <= share; sent += MESSAGE_BYTES) {
+      socket.send(message(2, "x".repeat(MESSAGE_BYTES)));
+    }
+    socket.send(message(0, "hello"));
+  });
+  assert.equal(ended.channels.get(0), "\x90\x1fhello");
 });
 
 Deno.test("a port whose program closes ends its channels' session, as no message could say so", async () => {

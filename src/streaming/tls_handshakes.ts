@@ -57,13 +57,18 @@ export class TlsHandshakes implements Disposable {
       socket.destroy(); // It has gone already.
       return;
     }
+    // Two at once cannot be: the earlier one was reset, which has not been heard yet.
+    this.#underWay.get(client)?.socket.destroy();
+    this.#forget(client);
     // The library's own time-out tells of it, and leaves the connection open.
     const deadline = setTimeout(() => {
       this.#options.log.debug("A TLS handshake took too long", { client });
       socket.destroy();
     }, this.#options.timeoutMs);
     this.#underWay.set(client, { socket, deadline });
-    socket.once("close", () => this.#forget(client));
+    socket.once("close", () => {
+      if (this.#underWay.get(client)?.socket === socket) this.#forget(client);
+    });
     socket.on("error", () => socket.destroy());
     this.#server.emit("connection", socket);
   }
@@ -102,7 +107,7 @@ export class TlsHandshakes implements Disposable {
   }
 }
 
-/** No two connections to one listener have the same. */
+/** No two open connections to one listener have the same. */
 function clientOf({ remoteAddress, remotePort }: Socket): string | undefined {
   return remotePort === undefined ? undefined : `${remoteAddress} ${remotePort}`;
 }

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { connect, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { CONTAINER, testServer, TestService } from "../../src/streaming/_test_service.ts";
 import type { StreamingServer, TlsOptions } from "../../src/streaming/mod.ts";
+import { TlsHandshakes } from "../../src/streaming/tls_handshakes.ts";
 import { createLinuxKernel, InotifyWatcher } from "../../src/sys/mod.ts";
 import { silentLogger } from "../../src/telemetry/mod.ts";
 import { converse, type Ended, message } from "../support/stream_client.ts";
@@ -124,6 +125,7 @@ function openDescriptors(): number {
   return [...Deno.readDirSync("/proc/self/fd")].length;
 }
 
+const HANG_MS = 60_000;
 const SERVED = /HTTP\/1\.1 404 Not Found/;
 
 Deno.test("the streaming server speaks TLS from the version on that is configured", async () => {
@@ -222,6 +224,44 @@ Deno.test("a client that does not shake hands in time is left", async () => {
   half.write(new Uint8Array([0x16, 0x03, 0x01, 0x02, 0x00, 0x01]));
   half.resume();
   await once(half, "close");
+});
+
+Deno.test("a client that is reset and comes again from its port is left in time as well", async () => {
+  await using certificates = await Certificates.make();
+  const tls = certificates.options();
+  const context = {
+    cert: await Deno.readTextFile(tls.certificatePath),
+    key: await Deno.readTextFile(tls.keyPath),
+    ca: undefined,
+  };
+  using handshakes = new TlsHandshakes({
+    tls,
+    context,
+    timeoutMs: 50,
+    log: silentLogger,
+    onSecure: (socket) => socket.destroy(),
+  });
+  const listener = createServer({ allowHalfOpen: true, pauseOnConnect: true }).listen(
+    0,
+    "127.0.0.1",
+  );
+  await once(listener, "listening");
+  const { port } = listener.address() as AddressInfo;
+  const connected = async () => {
+    const client = connect(port, "127.0.0.1").resume();
+    const closed = once(client, "close", { signal: AbortSignal.timeout(HANG_MS) });
+    const [accepted] = await once(listener, "connection") as [Socket];
+    return { accepted, closed };
+  };
+  const [before, again] = [await connected(), await connected()];
+  Object.defineProperty(again.accepted, "remotePort", { value: before.accepted.remotePort });
+  handshakes.begin(before.accepted);
+  handshakes.begin(again.accepted);
+  // The reset of the first is only heard now.
+  before.accepted.destroy();
+  await Promise.all([before.closed, again.closed]);
+  assert.equal(handshakes.size, 0);
+  await new Promise((resolve) => listener.close(resolve));
 });
 
 Deno.test("a server that stops waits for no handshake, and ends the sessions over TLS", async () => {

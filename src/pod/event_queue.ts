@@ -33,9 +33,11 @@ const { CONTAINER_STOPPED_EVENT, CONTAINER_DELETED_EVENT } = ContainerEventType;
 
 export class EventQueue {
   readonly #limits: EventQueueLimits;
-  #events: PodEvent[] = [];
-  /** Events before it have been taken. */
+  /** Those before the head have been taken, and are let go. */
+  #events: (PodEvent | undefined)[] = [];
   #head = 0;
+  /** What those that wait weigh together. */
+  #bytes = 0;
   /** Merging walks over all of them, so it waits until there are twice as many as it left. */
   #mergeAt: number;
 
@@ -48,38 +50,46 @@ export class EventQueue {
     return this.#events.length - this.#head;
   }
 
-  /** @throws {ResourceExhaustedError} the reader is further behind than can be kept */
+  /** @throws {ResourceExhaustedError} the reader is further behind than can be kept; nothing is then */
   push(event: PodEvent): void {
     this.#events.push(event);
-    if (this.size > this.#mergeAt) this.#merge();
+    this.#bytes += event.weight;
+    // For its bytes at every push, but not for long: of a container's few events half stay, and add up.
+    if (this.size > this.#mergeAt || this.#bytes > this.#limits.bytes) this.#merge();
   }
 
   /** The oldest event that was not taken. */
   take(): PodEvent | undefined {
     const event = this.#events[this.#head];
     if (event === undefined) return undefined;
-    this.#head++;
-    if (this.#head === this.#events.length) this.#reset([]);
-    // So that what was taken does not stay in memory for long.
-    else if (this.#head > this.#limits.unmerged) this.#reset(this.#events.slice(this.#head));
+    this.#events[this.#head++] = undefined;
+    this.#bytes -= event.weight;
+    if (this.#head === this.#events.length) this.#reset([], 0);
+    else if (this.#head > this.#limits.unmerged) this.#reset(this.#waiting(), this.#bytes);
     return event;
   }
 
+  #waiting(): PodEvent[] {
+    return this.#events.filter((event) => event !== undefined);
+  }
+
   #merge(): void {
-    const kept = withoutObsolete(this.#events.slice(this.#head));
+    const kept = withoutObsolete(this.#waiting());
     const gone = kept.filter(({ type }) => type === CONTAINER_DELETED_EVENT).length;
     const bytes = kept.reduce((sum, { weight }) => sum + weight, 0);
     if (gone > this.#limits.gone || bytes > this.#limits.bytes) {
+      this.#reset([], 0);
       throw new ResourceExhaustedError(
         `This reader has ${kept.length} events of about ${bytes} bytes to take, of which ${gone} are of containers that are gone; at most ${this.#limits.gone} of those are kept, and ${this.#limits.bytes} bytes`,
         { remedy: "read faster; list pods and containers, and ask for events again" },
       );
     }
-    this.#reset(kept);
+    this.#reset(kept, bytes);
   }
 
-  #reset(events: PodEvent[]): void {
+  #reset(events: PodEvent[], bytes: number): void {
     this.#events = events;
+    this.#bytes = bytes;
     this.#head = 0;
     this.#mergeAt = Math.max(this.#limits.unmerged, 2 * events.length);
   }

@@ -92,3 +92,27 @@ Deno.test("a reader for whom too many bytes wait is told to list", () => {
     }
   }, /about 110000 bytes/);
 });
+
+Deno.test("few events that weigh much are merged, too, and end a reader that is too far behind", () => {
+  const queue = new EventQueue({ unmerged: 1_000, gone: 1_000, bytes: 100_000 });
+  const id = newContainerId();
+  const life = LIFE.slice(0, 3).map((type) => event(id, type, 40_000));
+  for (const one of life) queue.push(one);
+  assert.equal(queue.size, 1, "only its end is left");
+  queue.push(event(newContainerId(), CONTAINER_CREATED_EVENT, 40_000));
+  assert.throws(
+    () => queue.push(event(newContainerId(), CONTAINER_CREATED_EVENT, 40_000)),
+    /3 events of about 120000 bytes/,
+  );
+  assert.equal(queue.size, 0, "what was too much is not held on to");
+});
+
+Deno.test("what was taken counts no more, and one that keeps up is told everything", () => {
+  const queue = new EventQueue({ unmerged: 1_000, gone: 1_000, bytes: 100_000 });
+  for (let i = 0; i < 10; i++) {
+    const id = newContainerId();
+    const events = LIFE.slice(0, 2).map((type) => event(id, type, 30_000));
+    for (const one of events) queue.push(one);
+    assert.deepEqual(drained(queue), events);
+  }
+});

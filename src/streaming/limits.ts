@@ -19,7 +19,7 @@ export const TOKEN_BYTES = 32;
 
 /**
  * Open connections: as many as there may be sessions of all kinds (see `src/pod/process_sessions.ts`), and
- * some that have not said yet what they want.
+ * some that have not said yet what they want. The oldest of these makes way when there are more.
  */
 export const CONNECTIONS_LIMIT = 1_024;
 /** Above {@link CONNECTIONS_LIMIT}: those that are told why they are refused. Further ones are closed at once. */

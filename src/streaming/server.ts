@@ -40,6 +40,7 @@ import type { Session } from "./session.ts";
 import { readTlsFiles, type TlsContext, type TlsOptions, watchTlsFiles } from "./tls_files.ts";
 import { TlsHandshakes } from "./tls_handshakes.ts";
 import { TlsTransport } from "./tls_transport.ts";
+import { UnauthenticatedClients } from "./unauthenticated_clients.ts";
 import { asksForWebSocket } from "./websocket/handshake.ts";
 
 export interface StreamingServerOptions {
@@ -86,6 +87,7 @@ export class StreamingServer implements StreamUrls, AsyncDisposable {
   readonly #options: StreamingServerOptions;
   readonly #pending: PendingUrls<Wish>;
   readonly #connections = new Set<Connection>();
+  readonly #unauthenticated = new UnauthenticatedClients();
   readonly #sessions = new Map<Promise<void>, AbortController>();
   readonly #handshakes: TlsHandshakes | undefined;
   /** Gives out URLs, takes clients, and notices new certificates. */
@@ -109,6 +111,7 @@ export class StreamingServer implements StreamUrls, AsyncDisposable {
           tls,
           context,
           timeoutMs: options.headTimeoutMs ?? HEAD_TIMEOUT_MS,
+          unauthenticated: this.#unauthenticated,
           log,
           onSecure: (secure) => this.#connected(new TlsTransport(secure)),
         }),
@@ -173,9 +176,22 @@ export class StreamingServer implements StreamUrls, AsyncDisposable {
   /** A new client, whose descriptor this owns from now on. */
   #accepted(fd: Fd): void {
     const handshakes = this.#handshakes;
-    if (this.#connections.size + (handshakes?.size ?? 0) >= CONNECTIONS_TOLD_LIMIT) fd.close();
+    this.#makeRoom();
+    if (this.#open >= CONNECTIONS_TOLD_LIMIT) fd.close();
     else if (handshakes !== undefined) handshakes.begin(adoptTcp(fd));
     else this.#connected(this.#options.descriptors.open(fd));
+  }
+
+  get #open(): number {
+    return this.#connections.size + (this.#handshakes?.size ?? 0);
+  }
+
+  /** Those that say nothing must not lock others out: the oldest makes way. Sessions keep their places. */
+  #makeRoom(): void {
+    if (this.#open - this.#unauthenticated.size >= CONNECTIONS_LIMIT) return;
+    while (this.#open >= CONNECTIONS_LIMIT && this.#unauthenticated.closeOldest()) {
+      this.#options.log.debug("A client that had shown no URL made way for another");
+    }
   }
 
   /** A client that may speak. */
@@ -196,6 +212,10 @@ export class StreamingServer implements StreamUrls, AsyncDisposable {
 
   async #serve(connection: Connection, cut: AbortController): Promise<void> {
     const { clock, idleTimeoutMs, log, service } = this.#options;
+    using unauthenticated = this.#unauthenticated.enter(() => {
+      this.#connections.delete(connection);
+      connection.destroy();
+    });
     try {
       if (this.#connections.size > CONNECTIONS_LIMIT) {
         throw full("streaming connections", CONNECTIONS_LIMIT);
@@ -203,6 +223,7 @@ export class StreamingServer implements StreamUrls, AsyncDisposable {
       const head = await this.#head(connection, cut.signal);
       if (head === undefined) return;
       const wish = this.#take(head);
+      unauthenticated[Symbol.dispose]();
       using _place = this.#enter(wish);
       using idle = new IdleTimer({
         clock,

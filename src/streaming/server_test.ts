@@ -455,24 +455,76 @@ Deno.test("as many ports are forwarded as may be, and one more is refused by the
   for (const socket of sessions) socket.destroy();
 });
 
-Deno.test("as many connections are open as may be, and one more is refused by the limit", async () => {
-  // None of those that say nothing may be left before the last one has come.
-  await using server = await testServer(new TestService(), { headTimeoutMs: 600_000 });
-  const { hostname, port } = new URL(server.baseUrl);
-  const silent = await Promise.all(
-    Array.from({ length: CONNECTIONS_LIMIT - 1 }, () =>
-      new Promise<Socket>((resolve, reject) => {
-        const socket = connect(Number(port), hostname, () => resolve(socket));
-        socket.once("error", reject);
-      })),
-  );
+/** Opens a session of its own; the caller ends the connection. */
+function openedExec(server: StreamingServer): Promise<Socket> {
   const url = execUrl(server, ["cat"]);
-  const last = await opened(
-    url,
-    request(url, [...WS_HEADERS, "Sec-WebSocket-Protocol: v4.channel.k8s.io"]),
+  const headers = [...WS_HEADERS, "Sec-WebSocket-Protocol: v4.channel.k8s.io"];
+  return opened(url, request(url, headers));
+}
+
+/** Says so much and no more. */
+function saying(server: StreamingServer, text: string): Promise<Socket> {
+  const { hostname, port } = new URL(server.baseUrl);
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true }, () => {
+      socket.write(text);
+      resolve(socket.resume());
+    });
+    socket.once("error", reject);
+  });
+}
+
+Deno.test("as many sessions are open as may be, and one more connection is refused by the limit", async () => {
+  await using server = await testServer(new TestService());
+  const sockets: Socket[] = [];
+  while (sockets.length < CONNECTIONS_LIMIT) {
+    const batch = Array.from({ length: CONNECTIONS_LIMIT / 8 }, () => openedExec(server));
+    sockets.push(...await Promise.all(batch));
+  }
+  for (let again = 0; again < 2; again++) {
+    const answer = await talk(server.baseUrl, request(server.baseUrl));
+    assert.match(answer, /^HTTP\/1\.1 503 /);
+    assert.match(answer, /There are 1024 streaming connections already, which is the limit/);
+  }
+  for (const socket of sockets) socket.destroy();
+});
+
+/** Resolves when the server has said this. */
+function heard(socket: Socket, text: string): Promise<void> {
+  let all = "";
+  return new Promise((resolve) => {
+    socket.on("data", (chunk) => {
+      all += chunk.toString("latin1");
+      if (all.includes(text)) resolve();
+    });
+  });
+}
+
+Deno.test("clients that have shown no URL lock nobody out: the oldest makes way, and no session does", async () => {
+  await using server = await testServer(new TestService(), { headTimeoutMs: 600_000 });
+  const session = await openedExec(server);
+  const [oldest, next] = [await saying(server, ""), await saying(server, "")];
+  const oldestLeft = new Promise((resolve) => oldest.once("end", resolve));
+  const silent = await Promise.all(
+    Array.from(
+      { length: CONNECTIONS_LIMIT - 3 },
+      (_, index) => saying(server, index % 2 === 0 ? "" : "GET / HT"),
+    ),
   );
-  const answer = await talk(server.baseUrl, request(server.baseUrl));
-  assert.match(answer, /^HTTP\/1\.1 503 /);
-  assert.match(answer, /There are 1024 streaming connections already, which is the limit/);
-  for (const socket of [...silent, last]) socket.destroy();
+  const last = await openedExec(server);
+  await oldestLeft;
+  next.write(request(server.baseUrl));
+  await heard(next, "HTTP/1.1 404 ");
+  // Nor do those that are refused and do not end their connection.
+  const refused = await Promise.all(
+    Array.from({ length: CONNECTIONS_LIMIT }, () => saying(server, "GET / HTTP/1.0\r\n\r\n")),
+  );
+  const { code } = await converse(execUrl(server, ["exit", "0"]), "v4.channel.k8s.io");
+  assert.equal(code, 1000);
+  for (const socket of [session, last]) {
+    const echo = heard(socket, "\x82\x03\x01hi");
+    socket.write("\x82\x83\0\0\0\0\0hi", "latin1");
+    await echo;
+  }
+  for (const socket of [oldest, next, ...silent, ...refused, session, last]) socket.destroy();
 });

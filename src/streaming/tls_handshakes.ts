@@ -7,11 +7,14 @@ import type { Socket } from "node:net";
 import { createServer, type Server, type TLSSocket } from "node:tls";
 import type { Logger } from "../telemetry/mod.ts";
 import { allowedSuites, type TlsContext, type TlsOptions } from "./tls_files.ts";
+import type { UnauthenticatedClients } from "./unauthenticated_clients.ts";
 
 export interface TlsHandshakesOptions {
   readonly tls: TlsOptions;
   readonly context: TlsContext;
   readonly timeoutMs: number;
+  /** What is under way is among them. */
+  readonly unauthenticated: UnauthenticatedClients;
   readonly log: Logger;
   /** Takes over a connection whose client has shaken hands and may speak. */
   readonly onSecure: (socket: TLSSocket) => void;
@@ -20,6 +23,7 @@ export interface TlsHandshakesOptions {
 interface Handshake {
   readonly socket: Socket;
   readonly deadline: ReturnType<typeof setTimeout>;
+  readonly place: Disposable;
 }
 
 /** Owns connections until their handshake is done; one that is not by its deadline is closed. */
@@ -65,7 +69,11 @@ export class TlsHandshakes implements Disposable {
       this.#options.log.debug("A TLS handshake took too long", { client });
       socket.destroy();
     }, this.#options.timeoutMs);
-    this.#underWay.set(client, { socket, deadline });
+    const place = this.#options.unauthenticated.enter(() => {
+      this.#forget(client);
+      socket.destroy();
+    });
+    this.#underWay.set(client, { socket, deadline, place });
     socket.once("close", () => {
       if (this.#underWay.get(client)?.socket === socket) this.#forget(client);
     });
@@ -102,7 +110,10 @@ export class TlsHandshakes implements Disposable {
 
   /** False if it was not under way. */
   #forget(client: string): boolean {
-    clearTimeout(this.#underWay.get(client)?.deadline);
+    const handshake = this.#underWay.get(client);
+    if (handshake === undefined) return false;
+    clearTimeout(handshake.deadline);
+    handshake.place[Symbol.dispose]();
     return this.#underWay.delete(client);
   }
 }

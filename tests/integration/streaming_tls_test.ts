@@ -3,7 +3,9 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { CONTAINER, testServer, TestService } from "../../src/streaming/_test_service.ts";
 import type { StreamingServer, TlsOptions } from "../../src/streaming/mod.ts";
+import { CONNECTIONS_LIMIT } from "../../src/streaming/limits.ts";
 import { TlsHandshakes } from "../../src/streaming/tls_handshakes.ts";
+import { UnauthenticatedClients } from "../../src/streaming/unauthenticated_clients.ts";
 import { createLinuxKernel, InotifyWatcher } from "../../src/sys/mod.ts";
 import { silentLogger } from "../../src/telemetry/mod.ts";
 import { converse, type Ended, message } from "../support/stream_client.ts";
@@ -238,6 +240,7 @@ Deno.test("a client that is reset and comes again from its port is left in time 
     tls,
     context,
     timeoutMs: 50,
+    unauthenticated: new UnauthenticatedClients(),
     log: silentLogger,
     onSecure: (socket) => socket.destroy(),
   });
@@ -262,6 +265,21 @@ Deno.test("a client that is reset and comes again from its port is left in time 
   await Promise.all([before.closed, again.closed]);
   assert.equal(handshakes.size, 0);
   await new Promise((resolve) => listener.close(resolve));
+});
+
+Deno.test("handshakes that are never finished lock nobody out", async () => {
+  await using certificates = await Certificates.make();
+  const tls = certificates.options();
+  await using server = await testServer(new TestService(), { tls, headTimeoutMs: 600_000 });
+  const first = await silentClient(server);
+  const guard = AbortSignal.timeout(HANG_MS);
+  const firstLeft = once(first.resume(), "close", { signal: guard });
+  const others = Array.from({ length: CONNECTIONS_LIMIT - 1 }, () => silentClient(server));
+  const silent = await Promise.all(others);
+  const ended = await execOverTls(server, certificates, ["exit", "0"]);
+  assert.deepEqual(JSON.parse(ended.channels.get(3) ?? ""), { status: "Success" });
+  await firstLeft;
+  for (const socket of silent) socket.destroy();
 });
 
 Deno.test("a server that stops waits for no handshake, and ends the sessions over TLS", async () => {

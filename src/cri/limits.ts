@@ -91,7 +91,7 @@ export const LIMITS = {
   argumentBytes: bytes(
     "arguments",
     6 * 1024 * 1024,
-    "the kernel's limit of all arguments and variables of a process",
+    "all arguments and variables together; the kernel's own limit is a quarter of the stack limit and may be less",
   ),
   argumentCount: entries("arguments", 65_536, "bounds the record of a container"),
   mounts: entries("mounts", 4_096, "a mount namespace holds 100,000 mounts for all pods of a node"),

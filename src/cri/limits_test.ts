@@ -146,6 +146,13 @@ const ATTEMPTS: Readonly<Record<keyof typeof LIMITS, readonly Attempt[]>> = {
       container({
         args: [...list(63, "é".repeat(49_000)), x(size - 63 * 98_000 - 40_000), x(40_000)],
       }),
+    // None of the three is too much by itself.
+    (size) =>
+      container({
+        command: argumentsOf(2_000_000),
+        args: argumentsOf(2_000_000),
+        envs: variablesOf(size - 4_000_000),
+      }),
   ],
   argumentCount: [
     (size) => container({ args: list(size, "") }),

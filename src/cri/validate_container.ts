@@ -50,12 +50,14 @@ export function validateContainerConfig(field: string, config: ContainerConfig):
   const metadata = required(`${field}.metadata`, config.metadata);
   checkName(`${field}.metadata.name`, metadata.name, LIMITS.name);
   validateImageSpec(`${field}.image`, config.image);
-  validateArguments(`${field}.command`, config.command);
-  validateArguments(`${field}.args`, config.args);
+  // The kernel holds them to one limit together, and so do we.
+  const argumentBytes = validateArguments(`${field}.command`, config.command) +
+    validateArguments(`${field}.args`, config.args) +
+    validateEnvironment(`${field}.envs`, config.envs);
+  checkSize(`${field}.command with args and envs`, argumentBytes, LIMITS.argumentBytes);
   if (config.workingDir !== "") {
     checkAbsolutePath(`${field}.working_dir`, config.workingDir, LIMITS.path);
   }
-  validateEnvironment(`${field}.envs`, config.envs);
   checkEach(`${field}.mounts`, config.mounts, LIMITS.mounts, validateMount);
   checkEach(`${field}.devices`, config.devices, LIMITS.devices, validateDevice);
   checkEach(`${field}.CDI_devices`, config.CDIDevices, LIMITS.devices, (name, device) => {
@@ -72,8 +74,8 @@ export function validateContainerConfig(field: string, config: ContainerConfig):
   validateLinux(`${field}.linux`, config.linux);
 }
 
-/** A command line, of a container or of an exec. */
-export function validateArguments(field: string, args: readonly string[]): void {
+/** A command line, of a container or of an exec. @returns its size in bytes */
+export function validateArguments(field: string, args: readonly string[]): number {
   let total = 0;
   checkEach(field, args, LIMITS.argumentCount, (name, text) => {
     checkLength(name, text, LIMITS.argument);
@@ -81,9 +83,11 @@ export function validateArguments(field: string, args: readonly string[]): void 
     total += utf8Bytes(text);
   });
   checkSize(field, total, LIMITS.argumentBytes);
+  return total;
 }
 
-function validateEnvironment(field: string, envs: readonly KeyValue[]): void {
+/** @returns the size of all in bytes */
+function validateEnvironment(field: string, envs: readonly KeyValue[]): number {
   let total = 0;
   checkEach(field, envs, LIMITS.argumentCount, (name, { key, value }) => {
     required(`${name}.key`, key);
@@ -100,6 +104,7 @@ function validateEnvironment(field: string, envs: readonly KeyValue[]): void {
     total += size;
   });
   checkSize(field, total, LIMITS.argumentBytes);
+  return total;
 }
 
 function validateMount(field: string, mount: Mount): void {

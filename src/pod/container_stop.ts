@@ -33,6 +33,13 @@ export interface ContainerStopperOptions {
 
 type RunningContainer = LiveContainer & { readonly state: { readonly kind: "running" } };
 
+/** The stop signal was sent. */
+interface Signalled {
+  readonly container: RunningContainer;
+  /** There was a handler for it before it was sent. */
+  readonly heard: boolean;
+}
+
 /** One stop under way. */
 interface Stop {
   /** Brings the moment of the kill nearer; a later moment changes nothing. */
@@ -89,7 +96,7 @@ export class ContainerStopper {
   }
 
   /** Sends the stop signal to a running container; undefined if it must be killed instead. */
-  async #signalStop(id: ContainerId, rung: Promise<void>): Promise<RunningContainer | undefined> {
+  async #signalStop(id: ContainerId, rung: Promise<void>): Promise<Signalled | undefined> {
     // Behind the lock a start under way has finished: the signal meets the program, not the runtime.
     const turn = this.#options.mutex.acquire(id);
     using permit = await Promise.race([turn, rung.then(() => undefined)]);
@@ -100,18 +107,23 @@ export class ContainerStopper {
     }
     const record = this.#options.registry.container(id);
     if (record?.state.kind !== "running") return undefined;
-    const running = { ...record, state: record.state };
-    this.#options.runtime.signal(running.place, running.state.init, running.stopSignal);
-    return running;
+    const container = { ...record, state: record.state };
+    const { place, state: { init }, stopSignal } = container;
+    // Looked at later, a handler that was set up behind the signal would pass for one that has heard it.
+    const heard = this.#options.runtime.heeds(init, stopSignal);
+    this.#options.runtime.signal(place, init, stopSignal);
+    return { container, heard };
   }
 
   /**
    * A container that was started a moment ago may not have set up its handlers: as the first process of
    * a PID namespace it has not heard the signal then, and would be killed when its grace is over. The
-   * kernel tells nobody of a new handler, so it is looked for while the container settles.
+   * kernel tells nobody of a new handler, so it is looked for while the container settles. One that came
+   * between the first look and the signal is signalled once more.
    */
-  #repeatUntilHeard({ place, state, stopSignal }: RunningContainer): Disposable {
+  #repeatUntilHeard({ container, heard }: Signalled): Disposable {
     const { runtime, clock } = this.#options;
+    const { place, state, stopSignal } = container;
     const settledAtNs = state.startedAtNs + BigInt(SETTLING_MS) * 1_000_000n;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const lookIn = (pauseMs: number) => {
@@ -121,7 +133,7 @@ export class ContainerStopper {
       if (runtime.heeds(state.init, stopSignal)) runtime.signal(place, state.init, stopSignal);
       else lookIn(Math.min(pauseMs * 2, LONGEST_LOOK_MS));
     };
-    if (!runtime.heeds(state.init, stopSignal)) lookIn(FIRST_LOOK_MS);
+    if (!heard) lookIn(FIRST_LOOK_MS);
     return { [Symbol.dispose]: () => clearTimeout(timer) };
   }
 

@@ -36,6 +36,12 @@ function stopping(
   return { container, stopper, signals, mutex };
 }
 
+/** However slow the machine is, it has not had its time to set up handlers. */
+function settling() {
+  const startedAtNs = new SystemClock().nowNs() + 3_600_000_000_000n;
+  return containerRecord({ ...RUNNING, startedAtNs });
+}
+
 Deno.test("a container that heeds its stop signal is not killed", async () => {
   const { container, stopper, signals } = stopping([15]);
   await stopper.stop(container, 60_000);
@@ -79,9 +85,7 @@ Deno.test("a repeated stop with more time changes nothing", async () => {
 });
 
 Deno.test("a container that has just started hears its stop signal once it has a handler", async () => {
-  // However slow the machine is, it is still settling.
-  const startedAtNs = new SystemClock().nowNs() + 3_600_000_000_000n;
-  const container = containerRecord({ ...RUNNING, startedAtNs });
+  const container = settling();
   let looks = 0;
   const hears = () => looks > 3;
   const { stopper, signals } = stopping([15], () => ++looks > 3, { container, hears });
@@ -94,4 +98,24 @@ Deno.test("a container that has had its time to set up handlers gets its stop si
   const { container, stopper, signals } = stopping([], () => ++looks > 1);
   await assert.rejects(stopper.stop(container, 100), DeadlineExceededError);
   assert.deepEqual(signals.filter((signal) => signal === 15), [15]);
+});
+
+Deno.test("a handler that is set up behind the stop signal gets it, too", async () => {
+  const container = settling();
+  let handler = false;
+  const hears = () => {
+    const heard = handler;
+    handler = true;
+    return heard;
+  };
+  const { stopper, signals } = stopping([15], () => handler, { container, hears });
+  await stopper.stop(container, 60_000);
+  assert.deepEqual(signals, [15, 15]);
+});
+
+Deno.test("a container that is settling and has its handler gets its stop signal once", async () => {
+  const container = settling();
+  const { stopper, signals } = stopping([9], () => true, { container });
+  await stopper.stop(container, 100);
+  assert.deepEqual(signals, [15, 9]);
 });

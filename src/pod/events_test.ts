@@ -1,10 +1,18 @@
 import assert from "node:assert/strict";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import type { JsonObject } from "../model/mod.ts";
 import { SystemClock } from "../model/mod.ts";
-import { type ContainerEventResponse, ContainerEventType, ContainerState } from "../proto/mod.ts";
+import {
+  type ContainerEventResponse,
+  ContainerEventType,
+  ContainerState,
+  type ContainerStatus,
+} from "../proto/mod.ts";
 import { containerRecord, RUNNING, sandboxRecord } from "./_test_records.ts";
 import { containerIn } from "./container.ts";
 import { PodEvents } from "./events.ts";
+import { EVENT_QUEUE_LIMITS } from "./event_queue.ts";
 import { PodRegistry } from "./registry.ts";
 import { sandboxIn } from "./sandbox.ts";
 
@@ -17,7 +25,7 @@ const EXITED = {
   message: "",
 } as const;
 
-function observed() {
+function observed(limits = EVENT_QUEUE_LIMITS) {
   const table = () => {
     const rows = new Map<string, JsonObject>();
     return {
@@ -32,7 +40,7 @@ function observed() {
     containers: table(),
     mirror: { write() {}, forget: () => Promise.resolve() },
   });
-  const events = new PodEvents({ registry, clock: new SystemClock() });
+  const events = new PodEvents({ registry, clock: new SystemClock(), limits });
   registry.observe(events);
   return { registry, events };
 }
@@ -151,4 +159,33 @@ Deno.test("a reader that goes away is let go of, one that waits when the server 
   assert.equal(events.readers, 0);
   registry.putSandbox(sandboxRecord({ kind: "ready", ips: [] }));
   await assert.rejects(take(events.read(new AbortController().signal), 1), /The server stops/);
+});
+
+Deno.test("a reader that is too far behind keeps nothing of what waited for it", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect: () => void = runInNewContext("gc");
+  const { registry, events } = observed({ unmerged: 1, gone: 100, bytes: 10_000 });
+  const gone = new AbortController();
+  const stalled = events.read(gone.signal);
+  const keen = events.read(gone.signal);
+  const { init, monitor } = RUNNING;
+  const told: WeakRef<ContainerStatus>[] = [];
+  const comeAndGo = async () => {
+    const made = containerRecord({ kind: "creating" });
+    registry.putContainer(made);
+    const created = containerIn(made, { kind: "created", init, monitor });
+    registry.putContainer(created);
+    const [event] = await take(keen, 1);
+    told.push(new WeakRef(event!.containersStatuses[0]!));
+    registry.putContainer(containerIn(created, EXITED));
+    registry.deleteContainer(made.id);
+    await take(keen, 2);
+  };
+  while (events.readers === 2) await comeAndGo();
+  // What a promise was resolved with last may be kept to the end of the turn.
+  await new Promise((resolve) => setTimeout(resolve));
+  collect();
+  assert.deepEqual(told.filter((each) => each.deref() !== undefined), []);
+  await assert.rejects(take(stalled, 1), { kind: "resource_exhausted" });
+  gone.abort();
 });

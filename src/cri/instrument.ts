@@ -1,6 +1,6 @@
 /**
- * What happens around every handler: bounded decoding, readiness, the caller's deadline as a signal,
- * one log line, and errors as gRPC statuses.
+ * What happens around every handler: bounded decoding, the caller's deadline as a signal, one log line,
+ * and errors as gRPC statuses.
  *
  * @module
  */
@@ -10,39 +10,24 @@ import {
   Metadata,
   status,
 } from "@grpc/grpc-js";
-import {
-  CancelledError,
-  DeadlineExceededError,
-  errorMessage,
-  UnavailableError,
-} from "../errors/mod.ts";
+import { CancelledError, DeadlineExceededError, errorMessage } from "../errors/mod.ts";
 import type { Clock } from "../model/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import type { Admission } from "./admission.ts";
 import { type Decoder, decodeRequest } from "./decode_request.ts";
 import { type Encoder, encodeResponse } from "./encode_response.ts";
 import { grpcStatus } from "./grpc_status.ts";
-import { ALWAYS_SERVED, LONGEST_TIMER_MS, STREAM_PATIENCE_MS } from "./limits.ts";
+import { LONGEST_TIMER_MS, STREAM_PATIENCE_MS } from "./limits.ts";
 import type { CallContext, StreamHandler, UnaryHandler } from "./methods.ts";
 import type { StreamPacing } from "./stream_pacing.ts";
-
-/** Why calls cannot be served at the moment; undefined when they can. */
-export type Readiness = () => string | undefined;
-
-/** Told of every finished call, for metrics. */
-export interface CallObserver {
-  finished(method: string, durationMs: number, code: status): void;
-}
 
 export interface InstrumentOptions {
   readonly log: Logger;
   readonly clock: Clock;
-  readonly readiness: Readiness;
   /** Counts calls until their handlers have ended. */
   readonly admission: Admission;
   /** Tells when the reader of a stream has room for the next message. */
   readonly pacing: StreamPacing;
-  readonly observer?: CallObserver;
   /** Largest answer. */
   readonly sendLimitBytes: number;
 }
@@ -128,22 +113,15 @@ export class Instrument {
     bytes: Uint8Array,
     work: (request: Request, context: CallContext) => Promise<void>,
   ): Promise<{ code: status; details: string } | undefined> {
-    const { admission, clock, log, observer, readiness } = this.#options;
+    const { admission, clock, log } = this.#options;
     using _permit = admission.claim(call.metadata);
     const started = clock.monotonicMs();
     using caller = callerOf(call);
     const callLog = log.with({ method: method.name });
     try {
-      const obstacle = ALWAYS_SERVED.has(method.name) ? undefined : readiness();
-      if (obstacle !== undefined) {
-        throw new UnavailableError(`Could not serve ${method.name}: ${obstacle}`, {
-          remedy: "repeat the call in a moment",
-        });
-      }
       const request = decodeRequest(method.requestType, bytes);
       await work(request, { signal: caller.signal, log: callLog });
       const durationMs = clock.monotonicMs() - started;
-      observer?.finished(method.name, durationMs, 0);
       const fields = { durationMs: Math.round(durationMs * 10) / 10 };
       if (POLLED.test(method.name)) callLog.debug("Call answered", fields);
       else callLog.info("Call answered", fields);
@@ -151,7 +129,6 @@ export class Instrument {
     } catch (error) {
       const durationMs = clock.monotonicMs() - started;
       const { code, details, foreseen } = grpcStatus(error);
-      observer?.finished(method.name, durationMs, code);
       const fields = { code, error, durationMs: Math.round(durationMs * 10) / 10 };
       if (method.name === EVENTS && code === status.CANCELLED) {
         callLog.info("The reader of events has gone", fields);

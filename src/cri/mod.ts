@@ -6,7 +6,6 @@ export type { NodeFacts, Obstacle } from "./node_status.ts";
 export { type InspectedNode, type InspectionOptions, inspectionRoutes } from "./inspection.ts";
 export { type ImageTransferOptions, imageTransferRoutes } from "./image_transfers.ts";
 export type { HttpAnswer, HttpHandler, HttpRequest, HttpRoutes } from "./http.ts";
-export type { CallObserver, Readiness } from "./instrument.ts";
 export type { ImageMethods, RuntimeMethods } from "./methods.ts";
 export { EXEC_OUTPUT_LIMIT_BYTES, RECEIVE_LIMIT_BYTES } from "./limits.ts";
 export { socketPath } from "./unix_socket.ts";

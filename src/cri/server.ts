@@ -11,7 +11,7 @@ import { adoptStream, type Kernel, Listener } from "../sys/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { Admission, type AdmissionLimits } from "./admission.ts";
 import { createHttpServer, type HttpRoutes } from "./http.ts";
-import { type CallObserver, Instrument, type Readiness } from "./instrument.ts";
+import { Instrument } from "./instrument.ts";
 import { LIMITS, RECEIVE_LIMIT_BYTES, SEND_LIMIT_BYTES } from "./limits.ts";
 import { holdLongDeadlines } from "./long_deadlines.ts";
 import type { ImageMethods, RuntimeMethods } from "./methods.ts";
@@ -29,9 +29,6 @@ export interface CriServerOptions {
   readonly kernel: Kernel;
   readonly log: Logger;
   readonly clock: Clock;
-  /** Asked before each call; all are served if it is left out. */
-  readonly readiness?: Readiness;
-  readonly observer?: CallObserver;
   /** Largest request; 16 MiB, or less if configured so: see {@link RECEIVE_LIMIT_BYTES}. */
   readonly receiveLimitBytes?: number;
   /** Largest answer; 80 MiB unless configured otherwise. */
@@ -181,7 +178,7 @@ function flushed(socket: Socket): Promise<void> {
 }
 
 function grpcServer(options: CriServerOptions, pacing: StreamPacing): GrpcServer {
-  const { log, clock, readiness, observer } = options;
+  const { log, clock } = options;
   const admission = new Admission(options.callLimits);
   const server = new GrpcServer({
     interceptors: [pacing.interceptor(), admission.interceptor()],
@@ -200,9 +197,7 @@ function grpcServer(options: CriServerOptions, pacing: StreamPacing): GrpcServer
     clock,
     admission,
     pacing,
-    readiness: readiness ?? (() => undefined),
     sendLimitBytes: options.sendLimitBytes ?? SEND_LIMIT_BYTES,
-    ...(observer === undefined ? {} : { observer }),
   });
   register(server, RuntimeServiceDefinition, options.runtime, instrument);
   register(server, ImageServiceDefinition, options.image, instrument);

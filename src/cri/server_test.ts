@@ -298,20 +298,6 @@ Deno.test("What a kubelet asks for again and again is told once if it is not bui
   ]);
 });
 
-Deno.test("While the runtime is not ready, only Version and Status are served", async () => {
-  let obstacle: string | undefined = "the pods of before are being looked for";
-  await using started = await startTestServer({ options: { readiness: () => obstacle } });
-  using client = new TestClient(started.path);
-  await client.call("version", {});
-  await client.call("status", {});
-  await assert.rejects(client.call("listContainers", {}), {
-    code: status.UNAVAILABLE,
-    details: /ListContainers: the pods of before/,
-  });
-  obstacle = undefined;
-  await client.call("listContainers", {});
-});
-
 Deno.test("The caller's deadline is the handler's signal", async () => {
   const fired = Promise.withResolvers<unknown>();
   await using started = await startTestServer({

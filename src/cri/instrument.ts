@@ -11,13 +11,13 @@ import {
   status,
 } from "@grpc/grpc-js";
 import { CancelledError, DeadlineExceededError, errorMessage } from "../errors/mod.ts";
-import type { Clock } from "../model/mod.ts";
+import { type Clock, LONGEST_TIMER_MS } from "../model/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import type { Admission } from "./admission.ts";
 import { type Decoder, decodeRequest } from "./decode_request.ts";
 import { type Encoder, encodeResponse } from "./encode_response.ts";
 import { grpcStatus } from "./grpc_status.ts";
-import { LONGEST_TIMER_MS, STREAM_PATIENCE_MS } from "./limits.ts";
+import { STREAM_PATIENCE_MS } from "./limits.ts";
 import type { CallContext, StreamHandler, UnaryHandler } from "./methods.ts";
 import type { StreamPacing } from "./stream_pacing.ts";
 

@@ -56,9 +56,6 @@ export const STREAM_PATIENCE_MS = 120_000;
  */
 export const DECODED_NUMBERS_LIMIT = 400_000;
 
-/** Longest deadline a timer can hold, in milliseconds: 24 days. Longer ones are cut to it. */
-export const LONGEST_TIMER_MS = 2 ** 31 - 1;
-
 /** An error's text is sent in a header, whose list Go clients cut at 16 KiB. */
 export const STATUS_TEXT_LIMIT_CHARACTERS = 3_000;
 /** The same text as it travels: percent-encoded, a character can take up to nine bytes. */

@@ -8,7 +8,7 @@
  */
 import type { Server as GrpcServer } from "@grpc/grpc-js";
 import type { IncomingHttpHeaders } from "node:http2";
-import { LONGEST_TIMER_MS } from "./limits.ts";
+import { LONGEST_TIMER_MS } from "../model/mod.ts";
 
 const HEADER = "grpc-timeout";
 /** Milliseconds of the units in which so much can be said with eight digits. */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { LONGEST_TIMER_MS } from "../model/mod.ts";
 import {
   type AuthConfig,
   type ContainerFilter,
@@ -20,7 +21,7 @@ import {
   refuse,
   required,
 } from "./field_checks.ts";
-import { LIMITS, LONGEST_TIMER_MS } from "./limits.ts";
+import { LIMITS } from "./limits.ts";
 
 /** An id or a prefix of one. @throws {InvalidArgumentError} empty, or not such a text */
 export function validateId(field: string, id: string): string {

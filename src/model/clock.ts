@@ -9,6 +9,9 @@ export interface Clock {
   monotonicMs(): number;
 }
 
+/** Longest time that a timer can hold: 24 days. Set to more, it fires at once. */
+export const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 /** So far apart are the two clocks only when somebody has set the machine's. */
 const SET_MS = 10;
 

@@ -5,7 +5,7 @@
  * @module
  */
 import { DeadlineExceededError } from "../errors/mod.ts";
-import type { Clock, ContainerId } from "../model/mod.ts";
+import { type Clock, type ContainerId, LONGEST_TIMER_MS } from "../model/mod.ts";
 import type { ContainerRuntime } from "../runtime/containers_runtime.ts";
 import { type ContainerRecord, isLive, type LiveContainer } from "./container.ts";
 import type { ExitTracker } from "./exits.ts";
@@ -198,8 +198,8 @@ class Alarm implements Disposable {
 
   #arm(): void {
     clearTimeout(this.#timer);
-    // Timers hold at most 2^31 - 1 ms; a longer grace is looked at again.
-    const waitMs = Math.min(Math.max(this.remainingMs(), 0), 2 ** 31 - 1);
+    // A longer grace than a timer can hold is looked at again.
+    const waitMs = Math.min(Math.max(this.remainingMs(), 0), LONGEST_TIMER_MS);
     this.#timer = setTimeout(() => {
       if (this.remainingMs() > 0) this.#arm();
       else this.#rung.resolve();

@@ -9,6 +9,7 @@
  * @module
  */
 import { DeadlineExceededError, InternalError } from "../errors/mod.ts";
+import { LONGEST_TIMER_MS } from "../model/mod.ts";
 import { adoptReader } from "../sys/mod.ts";
 import type { Cgroups } from "../sys/cgroup.ts";
 import type { SpawnedProcess } from "../sys/process_runner.ts";
@@ -32,8 +33,6 @@ import { deadline, readLine } from "./pipe_reading.ts";
 
 /** The monitor closes the output right after its report; this only guards against one that hangs. */
 const DRAIN_TIMEOUT_MS = 2_000;
-/** Longest timer; an exec without a time-out has it. */
-const FOREVER_MS = 2 ** 31 - 1;
 /** A line of one byte takes 47 in the log: so many log bytes hold the limit's worth of output. */
 const LOG_BYTES_A_BYTE = 48;
 const LOG_SLACK_BYTES = 1 << 20;
@@ -147,7 +146,7 @@ async function finished(
 ): Promise<MonitorReport> {
   const { id } = place;
   using limit = deadline(
-    timeoutMs > 0 ? Math.min(timeoutMs, FOREVER_MS) : FOREVER_MS,
+    timeoutMs > 0 ? Math.min(timeoutMs, LONGEST_TIMER_MS) : LONGEST_TIMER_MS,
     () =>
       new DeadlineExceededError(
         `The command in container ${id} ran longer than ${timeoutMs} ms and was killed`,

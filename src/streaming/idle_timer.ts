@@ -1,5 +1,5 @@
 /** Ends what has been idle for too long. @module */
-import type { Clock } from "../model/mod.ts";
+import { type Clock, LONGEST_TIMER_MS } from "../model/mod.ts";
 
 /** Calls back once when {@link touch} has not been called for so long. Disposing stops it. */
 export class IdleTimer implements Disposable {
@@ -37,6 +37,3 @@ export class IdleTimer implements Disposable {
     }, Math.min(delayMs, LONGEST_TIMER_MS));
   }
 }
-
-/** What a timer can hold. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;

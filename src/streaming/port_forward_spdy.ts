@@ -60,8 +60,8 @@ export async function forwardBySpdy(
         continue;
       }
       stream.accept();
-      // A client has nothing to say there, and what nobody reads would hold up the session.
-      if (purpose.kind === "error") leave(stream);
+      // A client has nothing to say there.
+      if (purpose.kind === "error") stream.dropInput();
       const first = halves.get(purpose.requestId);
       if (first === undefined && halves.size + connections.size >= FORWARDED_CONNECTIONS_LIMIT) {
         const text = `There are ${FORWARDED_CONNECTIONS_LIMIT} connections forwarded by this ` +
@@ -128,10 +128,6 @@ async function forwardPair(
     }
     data.reset();
   }
-}
-
-function leave({ source }: SpdyStream): void {
-  void source[Symbol.asyncIterator]().return?.();
 }
 
 async function tellAndReset(stream: SpdyStream, kind: StreamKind, text: string): Promise<void> {

@@ -66,10 +66,6 @@ export async function runBySpdy(
   }, session);
 }
 
-function leave({ source }: SpdyStream): void {
-  void source[Symbol.asyncIterator]().return?.();
-}
-
 /** The streams on which a client has something to say. */
 function isInput(type: StreamType): boolean {
   return type === "stdin" || type === "resize";
@@ -111,8 +107,7 @@ async function openedStreams(
         else {
           opened.set(type, stream);
           stream.accept();
-          // What nobody reads would stop the session once it has filled its buffer.
-          if (!isInput(type) || !expected.has(type)) leave(stream);
+          if (!isInput(type) || !expected.has(type)) stream.dropInput();
         }
         if ([...expected].every((each) => opened.has(each))) all.resolve();
       }

@@ -22,6 +22,8 @@ export interface SpdyStream {
   readonly heldBytes: number;
   /** Tells the client that the stream is taken; before that it sends nothing. */
   accept(): void;
+  /** Drops what the client sends, for nobody reads it: held, it would stop the whole session in time. */
+  dropInput(): void;
   /** Ends both directions at once, or refuses a stream that is not accepted yet. May be repeated. */
   reset(): void;
 }
@@ -88,6 +90,10 @@ export class SessionStream implements SpdyStream, ByteSink {
     if (this.#sending.state !== "unanswered") return;
     this.#sending = { state: "open" };
     this.#owner.writer.answer(synReplyFrame(this.id, this.#owner.encoder.encode(new Map())));
+  }
+
+  dropInput(): void {
+    void this.source[Symbol.asyncIterator]().return?.();
   }
 
   reset(): void {

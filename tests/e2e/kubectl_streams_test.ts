@@ -18,6 +18,8 @@ import { TestNode } from "../support/test_node.ts";
 const PORT = 8080;
 /** Says each line that it is given on both of its outputs. */
 const PARROT = 'while read -r line; do echo "out $line"; echo "err $line" >&2; done';
+/** Says each line with the size of its terminal. */
+const TERMINAL = 'while read -r line; do echo "said $line at $(busybox stty size)"; done';
 const FLOOD = 200;
 /** Of each kind by each protocol: together more than sessions there may be, so that none keeps its place. */
 const FAILURES = 140;
@@ -44,6 +46,7 @@ Deno.test({
         `-endpoint=unix://${node.socket}`,
         `-protocol=${protocol}`,
         `-container=${pod.parrot}`,
+        `-terminal=${pod.terminal}`,
         `-pod=${pod.sandbox}`,
         `-port=${PORT}`,
         ...more,
@@ -53,7 +56,7 @@ Deno.test({
     };
     for (const protocol of ["spdy", "websocket"]) {
       await t.step(`exec, attach and port-forward by ${protocol}`, async () => {
-        assert.ok(await run(protocol) >= 20, "the client went through all of its checks");
+        assert.ok(await run(protocol) >= 24, "the client went through all of its checks");
       });
     }
     await t.step(
@@ -86,9 +89,14 @@ interface Echoes {
   readonly sandbox: string;
   /** Container that repeats lines. */
   readonly parrot: string;
+  /** Container with a terminal that tells its size. */
+  readonly terminal: string;
 }
 
-/** A pod with a container that repeats lines and one that repeats what comes to its port. */
+/**
+ * A pod with containers that repeat lines, with a terminal and without, and one that repeats what comes
+ * to its port.
+ */
 async function runEchoes(
   client: CriClient,
   node: TestNode,
@@ -109,13 +117,18 @@ async function runEchoes(
     ...containerConfig({ name: "parrot", image, script: PARROT }),
     stdin: true,
   });
+  const terminal = await start({
+    ...containerConfig({ name: "terminal", image, script: TERMINAL }),
+    stdin: true,
+    tty: true,
+  });
   const server = containerConfig({ name: "server", image });
   const { mounts } = ContainerConfig.fromPartial({
     mounts: [{ containerPath: "/client", hostPath: program, readonly: true }],
   });
   await start({ ...server, command: ["/client", "echo", String(PORT)], mounts });
   await listens(`${node.logDir}/echoes/${server.logPath}`);
-  return { sandbox, parrot };
+  return { sandbox, parrot, terminal };
 }
 
 /** The server says so in its log once it listens. */

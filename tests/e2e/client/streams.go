@@ -26,6 +26,7 @@ type streamOptions struct {
 	endpoint  string
 	protocol  string
 	container string
+	terminal  string
 	pod       string
 	port      int
 	bytes     int64
@@ -53,6 +54,7 @@ func streamsMain(args []string) {
 	} else {
 		s.execs()
 		s.attaches()
+		s.attachesToTerminal()
 		s.forwards()
 		s.refusal()
 		s.tokens()
@@ -67,6 +69,7 @@ func flagsOfStreams(flags *flag.FlagSet) *streamOptions {
 	flags.StringVar(&opts.endpoint, "endpoint", "", "CRI endpoint, unix:///path")
 	flags.StringVar(&opts.protocol, "protocol", "spdy", "spdy or websocket")
 	flags.StringVar(&opts.container, "container", "", "container with standard input that echoes lines")
+	flags.StringVar(&opts.terminal, "terminal", "", "container with a terminal that says each line with the terminal's size")
 	flags.StringVar(&opts.pod, "pod", "", "pod with a server that echoes what it is sent")
 	flags.IntVar(&opts.port, "port", 0, "port of that server")
 	flags.Int64Var(&opts.bytes, "bytes", 64<<20, "bytes to send through a command and back")
@@ -102,10 +105,8 @@ func (s *streams) execURL(request *runtimeapi.ExecRequest) (*url.URL, error) {
 	return url.Parse(answer.GetUrl())
 }
 
-func (s *streams) attachURL(stdin bool) (*url.URL, error) {
-	answer, err := s.runtime.Attach(s.ctx, &runtimeapi.AttachRequest{
-		ContainerId: s.opts.container, Stdin: stdin, Stdout: true, Stderr: true,
-	})
+func (s *streams) attachURL(request *runtimeapi.AttachRequest) (*url.URL, error) {
+	answer, err := s.runtime.Attach(s.ctx, request)
 	if err != nil {
 		return nil, err
 	}

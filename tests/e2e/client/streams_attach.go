@@ -36,6 +36,12 @@ func (l *lines) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+func (l *lines) String() string {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.text.String()
+}
+
 // has waits until the text is there; false if the checks' time is over before.
 func (l *lines) has(ctx context.Context, text string) bool {
 	for {
@@ -53,9 +59,18 @@ func (l *lines) has(ctx context.Context, text string) bool {
 	}
 }
 
-// attach begins a session; input may be nil.
+// attach begins a session with the container that has no terminal; input may be nil.
 func (s *streams) attach(input io.Reader) (*attached, error) {
-	to, err := s.attachURL(input != nil)
+	return s.attachTo(&runtimeapi.AttachRequest{
+		ContainerId: s.opts.container, Stdin: input != nil, Stdout: true, Stderr: true,
+	}, remotecommand.StreamOptions{Stdin: input})
+}
+
+// attachTo begins a session whose output is kept.
+func (s *streams) attachTo(
+	request *runtimeapi.AttachRequest, options remotecommand.StreamOptions,
+) (*attached, error) {
+	to, err := s.attachURL(request)
 	if err != nil {
 		return nil, err
 	}
@@ -66,8 +81,12 @@ func (s *streams) attach(input io.Reader) (*attached, error) {
 		leave:  leave,
 		done:   make(chan error, 1),
 	}
+	options.Stdout = &a.stdout
+	if request.GetStderr() {
+		options.Stderr = &a.stderr
+	}
 	go func() {
-		a.done <- s.stream(ctx, to, remotecommand.StreamOptions{Stdin: input, Stdout: &a.stdout, Stderr: &a.stderr})
+		a.done <- s.stream(ctx, to, options)
 	}()
 	return a, nil
 }
@@ -119,7 +138,7 @@ func (s *streams) attaches() {
 		client.leave()
 		<-client.done
 	}
-	s.checkRunning("a container outlives the clients that were attached to it")
+	s.checkRunning("a container outlives the clients that were attached to it", s.opts.container)
 	input, typed = io.Pipe()
 	again, err := s.attach(input)
 	if err == nil {
@@ -133,8 +152,63 @@ func (s *streams) attaches() {
 	typed.Close()
 }
 
-func (s *streams) checkRunning(name string) {
-	answer, err := s.runtime.ContainerStatus(s.ctx, s.opts.container, false)
+// attachesToTerminal shows that a terminal has its client's sizes, what is typed and one output, and
+// that the next client finds it.
+func (s *streams) attachesToTerminal() {
+	ctx, cancel := context.WithTimeout(s.ctx, 2*time.Minute)
+	defer cancel()
+	s.typesAndResizes(ctx, "attach to a terminal", []remotecommand.TerminalSize{
+		{Width: 100, Height: 40}, {Width: 200, Height: 50},
+	})
+	s.checkRunning("a container outlives the client of its terminal", s.opts.terminal)
+	s.typesAndResizes(ctx, "attach to the same terminal", []remotecommand.TerminalSize{{Width: 90, Height: 30}})
+}
+
+// typesAndResizes gives each size once the one before was seen, by what the container says to a line.
+func (s *streams) typesAndResizes(ctx context.Context, name string, given []remotecommand.TerminalSize) {
+	input, typed := io.Pipe()
+	defer typed.Close()
+	queue := make(sizes, len(given))
+	defer close(queue)
+	client, err := s.attachTo(&runtimeapi.AttachRequest{
+		ContainerId: s.opts.terminal, Tty: true, Stdin: true, Stdout: true,
+	}, remotecommand.StreamOptions{Tty: true, Stdin: input, TerminalSizeQueue: queue})
+	if err != nil {
+		s.tap.check(name, err, false, "")
+		return
+	}
+	for _, size := range given {
+		queue <- size
+		said := fmt.Sprintf("%dx%d", size.Width, size.Height)
+		// A resize goes another way than what is typed and may come later: so the line is typed until then.
+		seen := make(chan struct{})
+		go func() {
+			ticker := time.NewTicker(50 * time.Millisecond)
+			defer ticker.Stop()
+			for {
+				if _, err := io.WriteString(typed, said+"\n"); err != nil {
+					return
+				}
+				select {
+				case <-ticker.C:
+				case <-seen:
+					return
+				case <-ctx.Done():
+					return
+				}
+			}
+		}()
+		answer := fmt.Sprintf("said %s at %d %d\r\n", said, size.Height, size.Width)
+		s.tap.check(fmt.Sprintf("%s: it has the size %s and what was typed", name, said), nil,
+			client.stdout.has(ctx, answer), "%v", &client.stdout)
+		close(seen)
+	}
+	client.leave()
+	<-client.done
+}
+
+func (s *streams) checkRunning(name, container string) {
+	answer, err := s.runtime.ContainerStatus(s.ctx, container, false)
 	s.tap.check(name, err, answer.GetStatus().GetState() == runtimeapi.ContainerState_CONTAINER_RUNNING,
 		"%v", answer.GetStatus())
 }

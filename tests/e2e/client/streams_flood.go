@@ -25,7 +25,7 @@ func (s *streams) flood() {
 	s.tap.check("many clients that leave while their command starts",
 		s.often(s.opts.failures, s.terminalLeftEarly), true, "")
 	s.tap.check("a command that ends well, after them", s.execTrue(s.ctx), true, "")
-	s.checkRunning("the container is as it was")
+	s.checkRunning("the container is as it was", s.opts.container)
 }
 
 // often returns the first failure.

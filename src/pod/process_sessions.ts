@@ -1,6 +1,6 @@
 /**
- * Commands in containers and containers' own streams: which containers may have sessions, how many there may be at once, and what
- * of the record the runtime needs for one.
+ * Commands in containers and containers' own streams: which containers may have sessions, how many commands
+ * there may be at once, and what of the record the runtime needs for one.
  *
  * @module
  */
@@ -17,8 +17,6 @@ import type { ExecSession } from "./streams.ts";
 
 /** Commands that run: each has a process, six descriptors and up to 3 MiB of pipes. */
 export const EXEC_LIMIT = 512;
-/** Attached clients: each may be 4 MiB behind. */
-export const ATTACH_LIMIT = 128;
 
 export interface ProcessSessionsOptions {
   readonly registry: Pick<PodRegistry, "requireContainer">;
@@ -28,7 +26,6 @@ export interface ProcessSessionsOptions {
 export class ProcessSessions implements ProcessStreamService {
   readonly #options: ProcessSessionsOptions;
   readonly #execs = new SessionCount("commands", EXEC_LIMIT);
-  readonly #attachments = new SessionCount("attached clients", ATTACH_LIMIT);
 
   constructor(options: ProcessSessionsOptions) {
     this.#options = options;
@@ -58,7 +55,6 @@ export class ProcessSessions implements ProcessStreamService {
 
   async attach(container: ContainerId, streams: ClientStreams): Promise<void> {
     const { place, config } = this.#attachable(container);
-    using _session = this.#attachments.enter();
     const { tty, stdin, stdinOnce } = config;
     await this.#options.runtime.attach({ place, terminal: tty, stdin, stdinOnce, streams });
   }

@@ -18,12 +18,15 @@ export const URL_LIFE_MS = 30_000;
 export const TOKEN_BYTES = 32;
 
 /**
- * Open connections: as many as there may be sessions of all kinds (see `src/pod/process_sessions.ts`), and
- * some that have not said yet what they want. The oldest of these makes way when there are more.
+ * Open connections: as many as there may be sessions of all kinds (those of commands are in
+ * `src/pod/process_sessions.ts`), and some that have not said yet what they want. The oldest of these makes
+ * way when there are more.
  */
 export const CONNECTIONS_LIMIT = 1_024;
 /** Above {@link CONNECTIONS_LIMIT}: those that are told why they are refused. Further ones are closed at once. */
 export const CONNECTIONS_TOLD_LIMIT = CONNECTIONS_LIMIT + 256;
+/** Attached clients: each may be 4 MiB behind. */
+export const ATTACH_LIMIT = 128;
 /** Port-forward sessions: of people, each with one pod. */
 export const PORT_FORWARD_SESSIONS_LIMIT = 128;
 /** Request line and headers; Go's client sends about 300 bytes. */

@@ -1,9 +1,10 @@
 /** docs/cri.md against the limits of the streaming server. */
 import assert from "node:assert/strict";
 import { FORWARDED_LIMIT } from "../pod/port_forward.ts";
-import { ATTACH_LIMIT, EXEC_LIMIT } from "../pod/process_sessions.ts";
+import { EXEC_LIMIT } from "../pod/process_sessions.ts";
 import { BEHIND_LIMIT_BYTES } from "../runtime/attach.ts";
 import {
+  ATTACH_LIMIT,
   CONNECTIONS_LIMIT,
   FORWARDED_CONNECTIONS_LIMIT,
   HEAD_LIMIT_BYTES,

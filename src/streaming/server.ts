@@ -22,6 +22,7 @@ import { Connection, type Transport } from "./connection.ts";
 import { readHead, refusalBytes, refused, RefusedRequest, type RequestHead } from "./http_head.ts";
 import { IdleTimer } from "./idle_timer.ts";
 import {
+  ATTACH_LIMIT,
   CLOSE_TIMEOUT_MS,
   CONNECTIONS_LIMIT,
   CONNECTIONS_TOLD_LIMIT,
@@ -80,6 +81,13 @@ const FOLDERS: Readonly<Record<string, Wish["kind"]>> = {
   portforward: "port-forward",
 };
 
+/** Sessions that are counted here, as `docs/cri.md` calls them; a command is counted where its process is. */
+const COUNTED = {
+  attach: { what: "attached clients", limit: ATTACH_LIMIT },
+  "port-forward": { what: "port-forward sessions", limit: PORT_FORWARD_SESSIONS_LIMIT },
+} as const;
+type Counted = keyof typeof COUNTED;
+
 /** A server that is listening. Disposing cuts what is open. */
 export class StreamingServer implements StreamUrls, AsyncDisposable {
   /** `http://127.0.0.1:34567` */
@@ -92,7 +100,7 @@ export class StreamingServer implements StreamUrls, AsyncDisposable {
   readonly #handshakes: TlsHandshakes | undefined;
   /** Gives out URLs, takes clients, and notices new certificates. */
   readonly #listening: Disposable;
-  #forwards = 0;
+  readonly #counts: Record<Counted, number> = { attach: 0, "port-forward": 0 };
 
   private constructor(
     options: StreamingServerOptions,
@@ -224,7 +232,7 @@ export class StreamingServer implements StreamUrls, AsyncDisposable {
       if (head === undefined) return;
       const wish = this.#take(head);
       unauthenticated[Symbol.dispose]();
-      using _place = this.#enter(wish);
+      this.#count(wish, connection);
       using idle = new IdleTimer({
         clock,
         timeoutMs: idleTimeoutMs,
@@ -287,15 +295,18 @@ export class StreamingServer implements StreamUrls, AsyncDisposable {
     return wish;
   }
 
-  /** @throws {RefusedRequest} there are as many sessions of the kind as there may be */
-  #enter({ kind }: Wish): Disposable | undefined {
-    // The others are counted where their processes are.
-    if (kind !== "port-forward") return undefined;
-    if (this.#forwards >= PORT_FORWARD_SESSIONS_LIMIT) {
-      throw full("port-forward sessions", PORT_FORWARD_SESSIONS_LIMIT);
-    }
-    this.#forwards++;
-    return { [Symbol.dispose]: () => void this.#forwards-- };
+  /**
+   * Counts a session until its connection is closed, which may be later than its end: a client that is cut
+   * off for its slowness has time to take what it was sent.
+   *
+   * @throws {RefusedRequest} there are as many sessions of the kind as there may be
+   */
+  #count({ kind }: Wish, connection: Connection): void {
+    if (kind === "exec") return;
+    const { what, limit } = COUNTED[kind];
+    if (this.#counts[kind] >= limit) throw full(what, limit);
+    this.#counts[kind]++;
+    void connection.closed.then(() => void this.#counts[kind]--);
   }
 
   #url(folder: string, wish: Wish, argumentBytes?: number): string {

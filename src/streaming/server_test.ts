@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { connect, type Socket } from "node:net";
 import { converse, message } from "../../tests/support/stream_client.ts";
-import { closedByServer, isEstablished } from "../../tests/support/tcp_state.ts";
+import { closedByServer, isEstablished, type PortPair } from "../../tests/support/tcp_state.ts";
 import { ResourceExhaustedError } from "../errors/mod.ts";
 import {
   CLOSED_PORT,
@@ -12,6 +12,7 @@ import {
   TestService,
 } from "./_test_service.ts";
 import {
+  ATTACH_LIMIT,
   CONNECTIONS_LIMIT,
   HEAD_LIMIT_BYTES,
   MESSAGE_BYTES,
@@ -166,38 +167,51 @@ Deno.test("an attached client that is cut off reads why, behind what it had stil
   assert.match(channels.get(3) ?? "", /error attaching to container: The client reads too slowly/);
 });
 
+/** As if the container's runtime cut off a client that has not taken this output. */
+function cutOff({ stdout }: Parameters<TestService["attach"]>[1]): Promise<never> {
+  // More than the kernel keeps for both sides, and all of it before what is said of the end.
+  const output = new Uint8Array(64 << 10);
+  for (let count = 0; count < 512; count++) stdout?.write(output).catch(() => {});
+  return Promise.reject(new ResourceExhaustedError("The client reads too slowly"));
+}
+
+/** A client that reads nothing behind the switch of protocols. */
+async function switched(url: string, headers: readonly string[]): Promise<Deno.TcpConn> {
+  const { hostname, port } = new URL(url);
+  const socket = await Deno.connect({ hostname, port: Number(port) });
+  await socket.write(new TextEncoder().encode(request(url, headers)));
+  const answer = new Uint8Array(12);
+  await socket.read(answer);
+  assert.equal(new TextDecoder().decode(answer), "HTTP/1.1 101");
+  return socket;
+}
+
+/** The ports of the server's side of a connection. */
+function serverSide({ localAddr, remoteAddr }: Deno.TcpConn): PortPair {
+  return { from: remoteAddr.port, to: localAddr.port };
+}
+
+const ATTACH_WANTED = { stdin: true, stdout: true, stderr: false, terminal: false };
+const ATTACH_HEADERS = {
+  webSocket: [...WS_HEADERS, "Sec-WebSocket-Protocol: v5.channel.k8s.io"],
+  spdy: [
+    "Connection: Upgrade",
+    "Upgrade: SPDY/3.1",
+    "X-Stream-Protocol-Version: v4.channel.k8s.io",
+  ],
+};
+
 Deno.test("an attached client that is cut off loses its connection, also if it takes nothing", async () => {
   const service = new TestService();
-  const reason = new ResourceExhaustedError("The client reads too slowly");
-  service.attach = (_container, { stdout }) => {
-    // More than the kernel keeps for both sides, and all of it before what is said of the end.
-    const output = new Uint8Array(64 << 10);
-    for (let count = 0; count < 512; count++) stdout?.write(output).catch(() => {});
-    return Promise.reject(reason);
-  };
+  service.attach = (_container, streams) => cutOff(streams);
   await using server = await testServer(service);
-  const wanted = { stdin: true, stdout: true, stderr: false, terminal: false };
-  const protocols = {
-    webSocket: [...WS_HEADERS, "Sec-WebSocket-Protocol: v5.channel.k8s.io"],
-    spdy: [
-      "Connection: Upgrade",
-      "Upgrade: SPDY/3.1",
-      "X-Stream-Protocol-Version: v4.channel.k8s.io",
-    ],
-  };
-  const sessions = Object.entries(protocols).map(async ([name, headers]) => {
-    const url = server.attach(CONTAINER, wanted);
-    const { hostname, port } = new URL(url);
-    using socket = await Deno.connect({ hostname, port: Number(port) });
-    await socket.write(new TextEncoder().encode(request(url, headers)));
-    const answer = new Uint8Array(12);
-    await socket.read(answer);
-    assert.equal(new TextDecoder().decode(answer), "HTTP/1.1 101", "and nothing is read behind it");
+  const sessions = Object.entries(ATTACH_HEADERS).map(async ([name, headers]) => {
+    using socket = await switched(server.attach(CONTAINER, ATTACH_WANTED), headers);
     if (name === "spdy") {
       const { error, stdin, stdout } = GOLDEN;
       await socket.write(Uint8Array.fromHex(error + stdin + stdout));
     }
-    const ports = { from: Number(port), to: (socket.localAddr as Deno.NetAddr).port };
+    const ports = serverSide(socket);
     assert.ok(await isEstablished(ports), name);
     await closedByServer(ports);
   });
@@ -453,6 +467,51 @@ Deno.test("as many ports are forwarded as may be, and one more is refused by the
   const next = start();
   sessions.push(await opened(next.url, next.text));
   for (const socket of sessions) socket.destroy();
+});
+
+Deno.test("as many clients are attached as may be, and one that is cut off is one of them until its connection is closed", async () => {
+  const service = new TestService();
+  const isCut = Promise.withResolvers<void>();
+  service.attach = (_container, streams) => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    streams.signal.addEventListener("abort", () => resolve());
+    return promise;
+  };
+  await using server = await testServer(service);
+  const start = () => {
+    const url = server.attach(CONTAINER, ATTACH_WANTED);
+    return { url, text: request(url, ATTACH_HEADERS.webSocket) };
+  };
+  const attached = await Promise.all(
+    Array.from({ length: ATTACH_LIMIT - 1 }, () => {
+      const { url, text } = start();
+      return opened(url, text);
+    }),
+  );
+  service.attach = (_container, streams) => {
+    isCut.resolve();
+    return cutOff(streams);
+  };
+  const slow = await switched(server.attach(CONTAINER, ATTACH_WANTED), ATTACH_HEADERS.webSocket);
+  await isCut.promise;
+  const attach = async (): Promise<string> => {
+    const { url, text } = start();
+    return await opened(url, text).then(
+      (socket) => (attached.push(socket), "attached"),
+      (refusal: Error) => refusal.message,
+    );
+  };
+  const answer = await attach();
+  // Unless this machine was so slow that the time for the last of it is over.
+  if (await isEstablished(serverSide(slow))) {
+    assert.match(answer, /^HTTP\/1\.1 503 /);
+    assert.match(answer, /There are 128 attached clients already, which is the limit/);
+  }
+  slow.close();
+  for (let tries = 0; attached.length < ATTACH_LIMIT; tries++) {
+    assert.ok(tries < 10_000, await attach());
+  }
+  for (const socket of attached) socket.destroy();
 });
 
 /** Opens a session of its own; the caller ends the connection. */

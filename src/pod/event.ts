@@ -77,6 +77,11 @@ export function containerEvents(change: Change<ContainerRecord>): Events {
 }
 
 export function sandboxEvents(change: Change<SandboxRecord>): Events {
+  const before = change.before?.state;
+  // A pod that failed was told as stopped then; its stop is no second end.
+  if (before?.kind === "stopping" && before.failed && change.after?.state.kind === "stopped") {
+    return [];
+  }
   return eventsOf(change, SANDBOX_EVENTS);
 }
 

@@ -35,8 +35,6 @@ export class PodEvents implements EventService, CommitObserver, Disposable {
   readonly #options: PodEventsOptions;
   readonly #readers = new Set<EventReader>();
   readonly #snapshots = new PodSnapshots();
-  /** Pods whose end was told when it came, so that their stop is no second one; unless we restart between. */
-  readonly #failed = new Set<SandboxId>();
   #ended = false;
 
   constructor(options: PodEventsOptions) {
@@ -57,13 +55,8 @@ export class PodEvents implements EventService, CommitObserver, Disposable {
 
   sandboxCommitted(change: Change<SandboxRecord>): void {
     const record = change.after ?? change.before;
-    if (record === undefined) return;
-    const { id } = record;
-    const kind = change.after?.state.kind;
-    const told = kind === "stopped" && this.#failed.has(id);
-    if (kind === "failed") this.#failed.add(id);
-    else if (kind === undefined) this.#failed.delete(id);
-    if (this.#readers.size > 0 && !told) this.#tell(record, record, id, sandboxEvents(change));
+    if (record === undefined || this.#readers.size === 0) return;
+    this.#tell(record, record, record.id, sandboxEvents(change));
   }
 
   /** Events from now on. It reads no more when `signal` fires. */

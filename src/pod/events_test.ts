@@ -14,7 +14,13 @@ import { containerIn } from "./container.ts";
 import { PodEvents } from "./events.ts";
 import { EVENT_QUEUE_LIMITS } from "./event_queue.ts";
 import { PodRegistry } from "./registry.ts";
-import { sandboxIn } from "./sandbox.ts";
+import {
+  sandboxFromJson,
+  sandboxIn,
+  type SandboxRecord,
+  sandboxToJson,
+  stopping,
+} from "./sandbox.ts";
 
 const EXITED = {
   kind: "exited",
@@ -112,21 +118,42 @@ Deno.test("the life of a container is told in order to each reader, with the pod
   assert.equal(events.readers, 0);
 });
 
+/** The states of a pod from its failure to its removal. */
+function endOfFailed(ready: SandboxRecord): SandboxRecord[] {
+  const failed = sandboxIn(ready, { kind: "failed", ips: [] });
+  const stop = stopping(failed);
+  const stopped = sandboxIn(stop, { kind: "stopped", ips: [] });
+  return [failed, stop, stopped, sandboxIn(stopped, { kind: "removing" })];
+}
+
 Deno.test("a pod whose PID namespace ended is told as stopped once", async () => {
   const { registry, events } = observed();
   const gone = new AbortController();
   const reader = events.read(gone.signal);
   const sandbox = sandboxRecord({ kind: "ready", ips: [] });
   registry.putSandbox(sandbox);
-  const failed = sandboxIn(sandbox, { kind: "failed", ips: [] });
-  const stopping = sandboxIn(failed, { kind: "stopping", ips: [] });
-  const stopped = sandboxIn(stopping, { kind: "stopped", ips: [] });
-  const steps = [failed, stopping, stopped, sandboxIn(stopped, { kind: "removing" })];
-  for (const record of steps) registry.putSandbox(record);
+  for (const record of endOfFailed(sandbox)) registry.putSandbox(record);
   registry.deleteSandbox(sandbox.id);
   const told = await take(reader, 4);
   assert.deepEqual(told.map((one) => one.containerEventType), [CREATED, STARTED, STOPPED, DELETED]);
   gone.abort();
+});
+
+Deno.test("a pod that failed before our restart is not told as stopped again, wherever in its stop the restart comes", async () => {
+  const sandbox = sandboxRecord({ kind: "ready", ips: [] });
+  const steps = endOfFailed(sandbox);
+  for (const restart of steps.keys()) {
+    const { registry, events } = observed();
+    const gone = new AbortController();
+    const reader = events.read(gone.signal);
+    const [found, ...left] = steps.slice(restart);
+    registry.loadSandbox(sandboxFromJson(sandboxToJson(found!)));
+    for (const record of left) registry.putSandbox(record);
+    registry.deleteSandbox(sandbox.id);
+    const [told] = await take(reader, 1);
+    assert.equal(told?.containerEventType, DELETED, `after ${found?.state.kind}`);
+    gone.abort();
+  }
 });
 
 Deno.test("what was never made is no event", async () => {

@@ -21,7 +21,7 @@ import type { ExitTracker } from "./exits.ts";
 import { failed, type PidHolders } from "./pid_holders.ts";
 import type { PodRegistry } from "./registry.ts";
 import type { Sandboxes } from "./sandboxes.ts";
-import { sandboxFromJson, sandboxIn, type SandboxRecord } from "./sandbox.ts";
+import { sandboxFromJson, type SandboxRecord, stopping } from "./sandbox.ts";
 import type { StepRunner } from "../state/steps.ts";
 
 /** Exit code of a container whose end nobody saw. */
@@ -115,14 +115,14 @@ export async function recoverPods(
 
   await Promise.all(containers.map((record) => recoverContainer(options, record)));
   options.sandboxes.takeOverHostPorts();
-  const stopping = sandboxes.map((record) => recoverSandbox(options, record));
+  const unfinished = sandboxes.map((record) => recoverSandbox(options, record));
   const halfMade = sandboxes.filter(({ state }) => state.kind === "creating");
   await Promise.all(halfMade.map((record) => undoCreation(options, "sandbox", record.id)));
   return {
     sandboxes: sandboxes.length,
     containers: containers.length,
     unreadable,
-    resumed: resume(options, stopping.filter((work) => work !== undefined)),
+    resumed: resume(options, unfinished.filter((work) => work !== undefined)),
   };
 }
 
@@ -207,7 +207,7 @@ function recoverSandbox(
         }
         return undefined;
       }
-      registry.putSandbox(sandboxIn(record, { kind: "stopping", ips: record.state.ips }));
+      registry.putSandbox(stopping(record));
       return () => sandboxes.resumeStop(record.id);
     case "stopping":
       return () => sandboxes.resumeStop(record.id);

@@ -68,3 +68,25 @@ Deno.test("an interrupted stop that hangs does not hold up the others", async ()
   hanging.resolve();
   await report.resumed;
 });
+
+Deno.test("a pod of an earlier boot that had failed is stopped as one that had", async () => {
+  const resumed: string[] = [];
+  const { registry, options } = recovery({
+    sandboxes: {
+      takeOverHostPorts: () => {},
+      resumeStop: (id: string) => Promise.resolve(void resumed.push(id)),
+    } as never,
+  });
+  const record = sandboxRecord({ kind: "failed", ips: ["10.0.0.2"] });
+  const report = await recoverPods(options, {
+    sandboxes: [{ id: record.id, value: sandboxToJson(record) }],
+    containers: [],
+  });
+  await report.resumed;
+  assert.deepEqual(resumed, [record.id]);
+  assert.deepEqual(registry.sandbox(record.id)?.state, {
+    kind: "stopping",
+    ips: ["10.0.0.2"],
+    failed: true,
+  });
+});

@@ -42,7 +42,12 @@ export type SandboxState =
   /** The process that holds its PID namespace has ended, and all in the namespace with it. */
   | { readonly kind: "failed"; readonly ips: readonly string[] }
   /** A stop was asked for; it goes on after a restart. */
-  | { readonly kind: "stopping"; readonly ips: readonly string[] }
+  | {
+    readonly kind: "stopping";
+    readonly ips: readonly string[];
+    /** It had failed before: its end is known already. */
+    readonly failed?: true;
+  }
   | { readonly kind: "stopped"; readonly ips: readonly string[] }
   /** Invisible again; the removal goes on after a restart. */
   | { readonly kind: "removing" };
@@ -93,6 +98,15 @@ export function sandboxIn(record: SandboxRecord, state: SandboxState): SandboxRe
     );
   }
   return { ...record, state };
+}
+
+/** The same sandbox with its stop asked for. @throws {InternalError} that is not legal */
+export function stopping(record: SandboxRecord): SandboxRecord {
+  return sandboxIn(record, {
+    kind: "stopping",
+    ips: sandboxIps(record),
+    ...(record.state.kind === "failed" ? { failed: true } : {}),
+  });
 }
 
 /** True for the states that callers may see. */

@@ -51,6 +51,7 @@ import {
   type SandboxNamespaces,
   type SandboxRecord,
   type SandboxResources,
+  stopping,
 } from "./sandbox.ts";
 import {
   type SandboxNetwork,
@@ -396,7 +397,7 @@ export class Sandboxes implements SandboxService {
       const record = registry.sandbox(id);
       if (record?.state.kind === "ready" || record?.state.kind === "failed") {
         await runner.commit(STOP, "stopping", () => {
-          registry.putSandbox(sandboxIn(record, { kind: "stopping", ips: sandboxIps(record) }));
+          registry.putSandbox(stopping(record));
         });
         // Not before: a sandbox that stays ready is still to fail with its holder.
         pidHolders.forget(id);

@@ -18,8 +18,10 @@ import {
 import { JournalStepRunner, PodState, ResourceTypes, Undoer } from "../state/mod.ts";
 import type { ProcessIdentity } from "../sys/watching.ts";
 import { silentLogger } from "../telemetry/mod.ts";
+import { sandboxEvents } from "./event.ts";
 import { PodLayout } from "./layout.ts";
 import { KeyedMutex } from "./mutex.ts";
+import { failed } from "./pid_holders.ts";
 import { PodRegistry } from "./registry.ts";
 import { PodResources } from "./resources.ts";
 import { Sandboxes } from "./sandboxes.ts";
@@ -390,6 +392,22 @@ Deno.test("a sandbox whose stop could not be recorded is still watched", async (
   house.diskFull = false;
   await house.sandboxes.stop(id);
   assert.deepEqual([...house.watched], []);
+});
+
+Deno.test("the end of a pod is told once, whether it failed before its stop or not", async () => {
+  for (const hasFailed of [false, true]) {
+    await using house = new House();
+    const id = await house.run();
+    let ends = 0;
+    house.registry.observe({
+      sandboxCommitted: (change) => ends += sandboxEvents(change).length,
+      containerCommitted: () => {},
+    });
+    if (hasFailed) house.registry.putSandbox(failed(house.registry.sandbox(id)!));
+    await house.sandboxes.stop(id);
+    assert.equal(house.registry.sandbox(id)?.state.kind, "stopped");
+    assert.equal(ends, 1);
+  }
 });
 
 Deno.test("a host port that a program of the host listens on is refused by its name", async () => {

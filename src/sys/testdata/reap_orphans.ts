@@ -4,6 +4,11 @@ import { PosixSpawner } from "../posix_spawn.ts";
 
 const spawner = new PosixSpawner(createLinuxKernel());
 spawner.reapOrphans();
+const folder = await Deno.makeTempDir();
+
+/** A program that ends as `end` says once it has been told to by {@link release}. */
+const waiting = (name: string, end: string) =>
+  `mkfifo ${folder}/${name} && read _ <${folder}/${name}; ${end}`;
 
 function sh(script: string): ReturnType<PosixSpawner["start"]> {
   return spawner.start({
@@ -13,6 +18,36 @@ function sh(script: string): ReturnType<PosixSpawner["start"]> {
     stdio: ["ignore", "ignore", "ignore"],
     detached: true,
   });
+}
+
+/**
+ * The pid of an orphan that ends when it is told to. Not before its parent has: a shell reaps a child that
+ * ends while it still has a command to run, and then there is no orphan.
+ */
+async function leave(name: string, end: string): Promise<number> {
+  await sh(`(exec sh -c '${waiting(name, end)}') & echo $! >${folder}/${name}.pid`).ended;
+  return Number(await Deno.readTextFile(`${folder}/${name}.pid`));
+}
+
+/** Waits for the program to listen. */
+async function release(name: string): Promise<void> {
+  await until(() => exists(`${folder}/${name}`));
+  await Deno.writeTextFile(`${folder}/${name}`, "\n");
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  for (const end = performance.now() + 30_000; !isSo() && performance.now() < end;) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function zombiesOfOurs(): string[] {
@@ -26,20 +61,17 @@ function zombiesOfOurs(): string[] {
   });
 }
 
-const folder = await Deno.makeTempDir();
-const pidOf = async (name: string) => Number(await Deno.readTextFile(`${folder}/${name}`));
-const leave = (name: string, script: string) =>
-  sh(`(exec sh -c '${script}') & echo $! >${folder}/${name}`);
-
 {
   // One that ends before it is asked for, and one that ends later; an expectation is for one.
   using expected = spawner.expectOrphan();
-  await leave("early", "exit 3").ended;
-  await new Promise((resolve) => setTimeout(resolve, 200));
-  const early = await expected.adopt(await pidOf("early"));
+  const gone = await leave("early", "exit 3");
+  await release("early");
+  await until(() => !exists(`/proc/${gone}`));
+  const early = await expected.adopt(gone);
   using another = spawner.expectOrphan();
-  await leave("late", "sleep 0.3; kill -9 $$").ended;
-  const late = await another.adopt(await pidOf("late"));
+  const adopted = another.adopt(await leave("late", "kill -9 $$"));
+  await release("late");
+  const late = await adopted;
   let stranger = "";
   try {
     await expected.adopt(1);
@@ -49,15 +81,14 @@ const leave = (name: string, script: string) =>
   console.log(JSON.stringify({ early, late, stranger }));
 }
 // Nobody asks for these; the ends of our own children stay theirs.
-const own = sh("sleep 0.4; exit 7");
-await Promise.all(Array.from({ length: 5 }, (_, n) => leave(`n${n}`, "sleep 0.2").ended));
+const own = sh(waiting("own", "exit 7"));
+const names = Array.from({ length: 5 }, (_, n) => `n${n}`);
+await Promise.all(names.map((name) => leave(name, "exit 1")));
+await Promise.all(names.map(release));
+await release("own");
 const ending = await own.ended;
 // Those that have just ended are reaped in a later turn.
-let zombies = zombiesOfOurs();
-for (const end = performance.now() + 30_000; zombies.length > 0 && performance.now() < end;) {
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  zombies = zombiesOfOurs();
-}
-console.log(JSON.stringify({ ending, zombies }));
+await until(() => zombiesOfOurs().length === 0);
+console.log(JSON.stringify({ ending, zombies: zombiesOfOurs() }));
 await Deno.remove(folder, { recursive: true });
 Deno.exit(0);

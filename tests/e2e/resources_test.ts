@@ -224,10 +224,16 @@ test("page cache does not stand in the way of a lower memory limit", async (benc
   const path = await cgroupOf(bench, container);
   const usage = () =>
     BigInt(cgroups.read(path, "memory", V1 ? "memory.usage_in_bytes" : "memory.current") ?? "0");
-  assert.ok(usage() > 48n * MIB, `${usage()} bytes: the file is in the page cache`);
-  await update(bench, container, { memoryLimitInBytes: 32n * MIB });
-  assert.equal((await kernel(bench, container))["memory"], String(32n * MIB));
-  assert.ok(usage() <= 32n * MIB);
+  const limit = 16n * MIB;
+  // Whatever else runs on this machine may have taken the pages: then they are read again.
+  await eventually("more of the file than the limit allows is in the page cache", async () => {
+    if (usage() > limit) return true;
+    await container.sh("cat /filled >/dev/null");
+    return undefined;
+  });
+  await update(bench, container, { memoryLimitInBytes: limit });
+  assert.equal((await kernel(bench, container))["memory"], String(limit));
+  assert.ok(usage() <= limit);
   assert.equal(cgroups.oomKills(path), 0);
   assert.equal((await container.status()).state, 1, "it runs on");
 });

@@ -23,6 +23,7 @@ import {
   SOCK_STREAM,
   UMOUNT_NOFOLLOW,
 } from "./constants.ts";
+import { type DescriptorSlot, fillSlot } from "./descriptor_slot.ts";
 import type { Fd } from "./kernel.ts";
 import { createLinuxKernel } from "./linux.ts";
 import type {
@@ -38,7 +39,7 @@ export type NamespaceOperations = {
   create: { request: NamespaceRequest; reply: void };
   pinPid: { request: PidPinRequest; reply: void };
   release: { request: string; reply: void };
-  socket: { request: NamespaceSocketRequest; reply: number };
+  socket: { request: NamespaceSocketRequest & { made: DescriptorSlot }; reply: void };
 };
 
 const FLAGS: Readonly<Record<PinnableNamespace, number>> = {
@@ -86,8 +87,8 @@ serveWorker<NamespaceOperations>({
     undo.move();
   },
   release: (path) => removePin(path),
-  // The descriptor is the process's: the caller adopts the number, and closes it.
-  socket: ({ netnsPath, domain }, { retire }) => {
+  // The descriptor is the process's: it outlives this thread, and the caller closes it.
+  socket: ({ netnsPath, domain, made }, { retire }) => {
     using netns = kernel.open(netnsPath, O_RDONLY | O_NONBLOCK | O_NOCTTY);
     if (kernel.fstatfs(netns.number).type !== NSFS_MAGIC) {
       throw new FailedPreconditionError(`There is no network namespace at ${netnsPath}`, {
@@ -97,9 +98,7 @@ serveWorker<NamespaceOperations>({
     try {
       kernel.setns(netns.number, CLONE_NEWNET);
       const socket = kernel.socket(domain, SOCK_STREAM | SOCK_NONBLOCK, 0);
-      const { number } = socket;
-      socket.release();
-      return number;
+      fillSlot(made, socket);
     } finally {
       if (!goHome(["net"])) retire();
     }

@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { InvalidArgumentError, shown } from "../errors/mod.ts";
+import { InternalError, InvalidArgumentError, shown } from "../errors/mod.ts";
+import { newSlot, takeFrom } from "./descriptor_slot.ts";
 import type { NamespaceOperations } from "./namespace_worker.ts";
 import type { Fd, Kernel } from "./kernel.ts";
 import { createLinuxKernel } from "./linux.ts";
@@ -55,7 +56,19 @@ export class WorkerNamespaces implements Namespaces, NamespaceSockets, Disposabl
 
   async socket(request: NamespaceSocketRequest): Promise<Fd> {
     checkPin(request.netnsPath);
-    return this.#kernel.own(await this.#worker.call("socket", request));
+    const made = newSlot();
+    try {
+      await this.#worker.call("socket", { ...request, made });
+    } catch (error) {
+      // The thread may have died when it had made one.
+      takeFrom(made, this.#kernel)?.close();
+      throw error;
+    }
+    const socket = takeFrom(made, this.#kernel);
+    if (socket !== undefined) return socket;
+    throw new InternalError(
+      "The namespace worker says that it has made a socket, and there is none",
+    );
   }
 
   /** Ends the thread as a crash would: calls are answered Unavailable, the next starts a new one. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { InvalidArgumentError, UnavailableError } from "../../src/errors/mod.ts";
-import { createLinuxKernel, NSFS_MAGIC, WorkerNamespaces } from "../../src/sys/mod.ts";
+import { AF_INET, createLinuxKernel, NSFS_MAGIC, WorkerNamespaces } from "../../src/sys/mod.ts";
 
 const kernel = createLinuxKernel();
 
@@ -142,4 +142,38 @@ Deno.test("pinPid() gives the PID namespace of a process a name, and nothing to 
   const gone = `${at.root}/pid/gone`;
   await assert.rejects(at.namespaces.pinPid({ pid: 2 ** 22 + 1, path: gone }), /ENOENT/);
   await assert.rejects(Deno.stat(gone), Deno.errors.NotFound);
+});
+
+/** Links of this process's descriptors, those that were there before left out. */
+function openedSince(before: readonly string[]): string[] {
+  return descriptors().filter((link) => !before.includes(link));
+}
+
+function descriptors(): string[] {
+  return [...Deno.readDirSync("/proc/self/fd")].flatMap(({ name }) => {
+    try {
+      return [Deno.readLinkSync(`/proc/self/fd/${name}`)];
+    } catch {
+      return []; // that of the listing itself
+    }
+  });
+}
+
+Deno.test("a socket that was made when the worker died is closed, although its answer never came", async () => {
+  await using at = await place();
+  await at.namespaces.create({ pins: { net: at.pins.net }, sysctls: {} });
+  const request = { netnsPath: at.pins.net, domain: AF_INET };
+  (await at.namespaces.socket(request)).close();
+  const before = descriptors();
+  const made = assert.rejects(at.namespaces.socket(request), UnavailableError);
+  // No turn of this thread, so that no answer is heard. The descriptor of the namespace is the worker's last to
+  // close; twice, because it may have been opened behind the back of a listing.
+  const isOneSocket = () => /^socket:[^,]*$/.test(openedSince(before).join());
+  const isMade = () => isOneSocket() && isOneSocket();
+  for (const end = Date.now() + 60_000; !isMade();) {
+    assert.ok(Date.now() < end, `opened: ${openedSince(before)}`);
+  }
+  at.namespaces.terminate();
+  await made;
+  assert.deepEqual(openedSince(before), []);
 });

@@ -5,7 +5,7 @@ import { FORWARDED_CONNECTIONS_LIMIT } from "./limits.ts";
 import { CLOSED_PORT, CONTAINER, SANDBOX, TestService } from "./_test_service.ts";
 import { forwardBySpdy } from "./port_forward_spdy.ts";
 import { runBySpdy } from "./remote_command_spdy.ts";
-import { TestClient } from "./spdy/_test_client.ts";
+import { endOf, frameOf, TestClient } from "./spdy/_test_client.ts";
 import { dataHeader, FLAG_FIN } from "./spdy/frames.ts";
 import { SESSION_BUFFER_BYTES, STREAM_BUFFER_BYTES } from "./spdy/limits.ts";
 import { SpdySession } from "./spdy/mod.ts";
@@ -17,13 +17,6 @@ function sessionWith(service = new TestService()) {
   const parts = { service, cut: cut.signal, onActivity: () => {}, log: silentLogger };
   return { cut, parts };
 }
-
-/** Frame headers and texts of a stream, in hexadecimal digits as the client hears them. */
-function frameOf(streamId: number, text: string): string {
-  const bytes = new TextEncoder().encode(text);
-  return dataHeader(streamId, bytes.length, 0).toHex() + bytes.toHex();
-}
-const endOf = (streamId: number) => dataHeader(streamId, 0, FLAG_FIN).toHex();
 
 async function run(
   { args, protocol = V4, terminal = false, service = new TestService() }: {

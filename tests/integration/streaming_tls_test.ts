@@ -1,104 +1,18 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
-import { CONTAINER, testServer, TestService } from "../../src/streaming/_test_service.ts";
+import { connect as connectTls, type TLSSocket } from "node:tls";
+import { CONTAINER, SANDBOX, testServer, TestService } from "../../src/streaming/_test_service.ts";
 import type { StreamingServer, TlsOptions } from "../../src/streaming/mod.ts";
+import { endOf, frameOf, TestClient } from "../../src/streaming/spdy/_test_client.ts";
+import { FLAG_FIN } from "../../src/streaming/spdy/frames.ts";
 import { CONNECTIONS_LIMIT } from "../../src/streaming/limits.ts";
 import { TlsHandshakes } from "../../src/streaming/tls_handshakes.ts";
 import { UnauthenticatedClients } from "../../src/streaming/unauthenticated_clients.ts";
 import { createLinuxKernel, InotifyWatcher } from "../../src/sys/mod.ts";
 import { silentLogger } from "../../src/telemetry/mod.ts";
+import { Certificates } from "../support/certificates.ts";
 import { converse, type Ended, message } from "../support/stream_client.ts";
-
-/** A folder with an authority and what it has signed. */
-class Certificates implements AsyncDisposable {
-  readonly directory: string;
-
-  private constructor(directory: string) {
-    this.directory = directory;
-  }
-
-  static async make(): Promise<Certificates> {
-    const made = new Certificates(await Deno.makeTempDir({ prefix: "sauropod-tls-" }));
-    await made.authority("ca");
-    await made.authority("other-ca");
-    await made.sign("server", "ca", "subjectAltName=IP:127.0.0.1");
-    await made.sign("client", "ca", "extendedKeyUsage=clientAuth");
-    await made.sign("stranger", "other-ca", "extendedKeyUsage=clientAuth");
-    return made;
-  }
-
-  options(more: Partial<TlsOptions> = {}): TlsOptions {
-    return {
-      certificatePath: this.path("server.pem"),
-      keyPath: this.path("server.key"),
-      clientAuthorityPath: "",
-      minVersion: "VersionTLS12",
-      cipherSuites: [],
-      ...more,
-    };
-  }
-
-  path(name: string): string {
-    return `${this.directory}/${name}`;
-  }
-
-  async authority(name: string): Promise<void> {
-    await this.openssl(
-      ..."req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2".split(" "),
-      "-subj",
-      `/CN=${name}`,
-      ...["-keyout", `${name}.key`, "-out", `${name}.pem`],
-    );
-  }
-
-  async sign(name: string, authority: string, extension: string): Promise<void> {
-    await Deno.writeTextFile(this.path(`${name}.ext`), extension);
-    await this.openssl(
-      ..."req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes".split(" "),
-      ...["-subj", `/CN=${name}`, "-keyout", `${name}.key`, "-out", `${name}.csr`],
-    );
-    await this.openssl(
-      ..."x509 -req -days 2 -CAcreateserial".split(" "),
-      ...["-in", `${name}.csr`, "-CA", `${authority}.pem`, "-CAkey", `${authority}.key`],
-      ...["-extfile", `${name}.ext`, "-out", `${name}.pem`],
-    );
-  }
-
-  /** @returns everything it says */
-  async openssl(...args: readonly string[]): Promise<string> {
-    const { stdout, stderr } = await new Deno.Command("openssl", {
-      args: [...args],
-      cwd: this.directory,
-      stdin: "null",
-      stdout: "piped",
-      stderr: "piped",
-    }).output();
-    return new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
-  }
-
-  /** The answer to a request over a new connection, or what openssl says of its failure. */
-  async ask(server: StreamingServer, ...args: readonly string[]): Promise<string> {
-    const { host } = new URL(server.baseUrl);
-    const client = new Deno.Command("openssl", {
-      args: ["s_client", "-connect", host, "-CAfile", "ca.pem", "-ign_eof", ...args],
-      cwd: this.directory,
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
-    const input = client.stdin.getWriter();
-    // A client that was refused has gone already.
-    await input.write(new TextEncoder().encode(`GET /exec/x HTTP/1.1\r\nHost: ${host}\r\n\r\n`))
-      .then(() => input.close()).catch(() => {});
-    const { stdout, stderr } = await client.output();
-    return new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Deno.remove(this.directory, { recursive: true });
-  }
-}
 
 /** An exec over `wss:` by a client that trusts the authority. */
 async function execOverTls(
@@ -120,6 +34,18 @@ async function silentClient(server: StreamingServer): Promise<Socket> {
   const { hostname, port } = new URL(server.baseUrl);
   const socket = connect(Number(port), hostname);
   await once(socket, "connect");
+  return socket;
+}
+
+/** A client that has shaken hands. */
+async function secureClient(
+  server: StreamingServer,
+  certificates: Certificates,
+): Promise<TLSSocket> {
+  const { hostname, port } = new URL(server.baseUrl);
+  const ca = await Deno.readTextFile(certificates.path("ca.pem"));
+  const socket = connectTls({ host: hostname, port: Number(port), ca });
+  await once(socket, "secureConnect");
   return socket;
 }
 
@@ -212,6 +138,72 @@ Deno.test("more output than a connection holds reaches a client over TLS whole",
   const ended = await execOverTls(server, certificates, ["yes", String(size)]);
   assert.equal(ended.channels.get(1)?.length, size);
   assert.deepEqual(JSON.parse(ended.channels.get(3) ?? ""), { status: "Success" });
+});
+
+/** A client by SPDY behind the switch of protocols. */
+async function spdyOverTls(
+  server: StreamingServer,
+  certificates: Certificates,
+  { url, protocol }: { readonly url: string; readonly protocol: string },
+): Promise<{ readonly client: TestClient; readonly ended: Promise<unknown> }> {
+  const socket = await secureClient(server, certificates);
+  const ended = once(socket, "close");
+  const { pathname, host } = new URL(url);
+  const head = once(socket, "data");
+  socket.write(
+    `POST ${pathname} HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n` +
+      `X-Stream-Protocol-Version: ${protocol}\r\n\r\n`,
+  );
+  assert.match(String(await head), /^HTTP\/1\.1 101 [^]*\r\n\r\n$/);
+  const client = new TestClient();
+  const { source, sink } = client.connection;
+  socket.on("data", (chunk: Uint8Array) => void sink.write(chunk));
+  void (async () => {
+    // Lent until the next one; the socket keeps what it has not sent.
+    for await (const chunk of source) socket.write(chunk.slice());
+    socket.end();
+  })();
+  return { client, ended };
+}
+
+Deno.test("an exec by SPDY over TLS copies both ways and says how it ended", async () => {
+  await using certificates = await Certificates.make();
+  await using server = await testServer(new TestService(), { tls: certificates.options() });
+  const wanted = { stdin: true, stdout: true, stderr: true, terminal: false };
+  const url = server.exec({ container: CONTAINER, args: ["cat", "3"], terminal: false }, wanted);
+  const { client, ended } = await spdyOverTls(server, certificates, {
+    url,
+    protocol: "v4.channel.k8s.io",
+  });
+  for (const [index, streamtype] of ["error", "stdin", "stdout", "stderr"].entries()) {
+    client.open(2 * index + 1, { streamtype });
+  }
+  client.data(3, "typed", FLAG_FIN);
+  await ended;
+  const { got } = client;
+  for (const heard of [frameOf(5, "typed"), endOf(5), frameOf(7, "done"), endOf(7), endOf(1)]) {
+    assert.ok(got.includes(heard), heard);
+  }
+  const status = new TextEncoder().encode('{"reason":"ExitCode","message":"3"}').toHex();
+  assert.ok(got.includes(status));
+});
+
+Deno.test("a port is forwarded by SPDY over TLS, in both directions to their ends", async () => {
+  await using certificates = await Certificates.make();
+  await using server = await testServer(new TestService(), { tls: certificates.options() });
+  const { client, ended } = await spdyOverTls(server, certificates, {
+    url: server.portForward(SANDBOX, []),
+    protocol: "portforward.k8s.io",
+  });
+  client.open(1, { streamtype: "error", port: "8080", requestid: "0" }, FLAG_FIN);
+  client.open(3, { streamtype: "data", port: "8080", requestid: "0" });
+  client.data(3, "to the port and back");
+  await client.hears(frameOf(3, "to the port and back"));
+  client.data(3, "", FLAG_FIN);
+  await client.hears(endOf(3));
+  await client.hears(endOf(1));
+  client.leave();
+  await ended;
 });
 
 Deno.test("a client that does not shake hands in time is left", async () => {

@@ -2,7 +2,7 @@
 import { UnavailableError } from "../../errors/mod.ts";
 import type { ByteConnection } from "../byte_connection.ts";
 import { Arrivals } from "../arrivals.ts";
-import { controlFrame, dataHeader, FRAME_HEADER_BYTES, FrameType } from "./frames.ts";
+import { controlFrame, dataHeader, FLAG_FIN, FRAME_HEADER_BYTES, FrameType } from "./frames.ts";
 import { HeaderEncoder } from "./header_block.ts";
 
 /** Plays a client: what it sends, and what it got. */
@@ -112,6 +112,14 @@ export function joined(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer>
   }
   return whole;
 }
+
+/** Frame header and text of a stream, in hexadecimal digits as the client hears them. */
+export function frameOf(streamId: number, text: string): string {
+  const bytes = new TextEncoder().encode(text);
+  return dataHeader(streamId, bytes.length, 0).toHex() + bytes.toHex();
+}
+
+export const endOf = (streamId: number): string => dataHeader(streamId, 0, FLAG_FIN).toHex();
 
 /** Frames as moby/spdystream 0.5.1, the library of client-go, writes them on a new connection. */
 export const GOLDEN = {

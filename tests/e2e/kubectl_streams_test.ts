@@ -9,6 +9,7 @@ import { startRegistry } from "../integration/registry.ts";
 import { busyboxImage } from "../integration/test_images.ts";
 import { ContainerConfig } from "../../src/proto/mod.ts";
 import type { CriClient } from "../support/cri_client.ts";
+import { Certificates } from "../support/certificates.ts";
 import { belongings, isWithin } from "../support/belongings.ts";
 import { buildGoClient, lackingForGo, runGoClient, tail } from "../support/go_client.ts";
 import { containerConfig, podConfig, removePod } from "../support/pods.ts";
@@ -21,6 +22,8 @@ const PARROT = 'while read -r line; do echo "out $line"; echo "err $line" >&2; d
 /** Says each line with the size of its terminal. */
 const TERMINAL = 'while read -r line; do echo "said $line at $(busybox stty size)"; done';
 const FLOOD = 200;
+/** More than lies between two ends of a connection. */
+const BYTES_OVER_TLS = 8 << 20;
 /** Of each kind by each protocol: together more than sessions there may be, so that none keeps its place. */
 const FAILURES = 140;
 
@@ -35,7 +38,7 @@ Deno.test({
     await using registry = await startRegistry();
     await registry.push("e2e/busybox", "1", busyboxImage());
     await using node = await TestNode.make({ insecureRegistries: [registry.address] });
-    await using server = await node.start();
+    let server = await node.start(); // the node ends the one that it has last
     const image = `${registry.address}/e2e/busybox:1`;
     await server.client.images.pullImage({ image: { image } });
     const pod = await runEchoes(server.client, node, { image, program });
@@ -80,10 +83,36 @@ Deno.test({
         assert.ok(isWithin(after, before), `${JSON.stringify(before)}, ${JSON.stringify(after)}`);
       },
     );
+    await using certificates = await Certificates.make();
+    await useTls(node, certificates);
+    await server.stop();
+    server = await node.start();
+    for (const protocol of ["spdy", "websocket"]) {
+      await t.step(`exec, attach and port-forward by ${protocol} over TLS`, async () => {
+        const passed = await run(
+          protocol,
+          `-authority=${certificates.path("ca.pem")}`,
+          `-bytes=${BYTES_OVER_TLS}`,
+        );
+        assert.ok(passed >= 20, "the client went through all of its checks");
+      });
+    }
     await removePod(server.client, pod.sandbox);
     assert.deepEqual(await node.residue(), []);
   },
 });
+
+/** From its next start on the node's server has its streams over TLS. */
+async function useTls({ configPath }: TestNode, certificates: Certificates): Promise<void> {
+  const lines = [
+    "[sauropod.api]",
+    "stream_enable_tls = true",
+    `stream_tls_cert = "${certificates.path("server.pem")}"`,
+    `stream_tls_key = "${certificates.path("server.key")}"`,
+  ];
+  const text = await Deno.readTextFile(configPath);
+  await Deno.writeTextFile(configPath, text.replace("[sauropod.api]", lines.join("\n")));
+}
 
 interface Echoes {
   readonly sandbox: string;

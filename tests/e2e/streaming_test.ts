@@ -1,9 +1,15 @@
 import assert from "node:assert/strict";
 import { converse, message } from "../support/stream_client.ts";
 import { closedByServer } from "../support/tcp_state.ts";
+import { podConfig, removePod } from "../support/pods.ts";
+import { unless } from "../support/skipping.ts";
+import { type RunningServer, TestNode } from "../support/test_node.ts";
 import { onWorkbench, refused } from "../support/workbench.ts";
 
 const test = onWorkbench();
+
+/** Of a host that there is only for a test. */
+const HOST_ADDRESS = "192.0.2.7";
 
 const V5 = "v5.channel.k8s.io";
 const SUCCESS = '{"status":"Success"}';
@@ -105,3 +111,38 @@ test("a URL is not given for what does not run, and is void after a restart", as
   await bench.runtime.stopContainer({ containerId: container.id, timeout: 0n });
   await refused(bench.runtime.exec(request), "FAILED_PRECONDITION", /exited/);
 });
+
+for (const configured of ["", "node.example"]) {
+  Deno.test({
+    ...unless(
+      Deno.uid() === 0 ? undefined : "needs root",
+      `with a stream_address of "${configured}" URLs have the host's own, where they are served`,
+    ),
+    async fn() {
+      await using node = await TestNode.make();
+      const text = await Deno.readTextFile(node.configPath);
+      await Deno.writeTextFile(
+        node.configPath,
+        text.replace("[sauropod.api]", `[sauropod.api]\nstream_address = "${configured}"`),
+      );
+      const server = await node.start({ hostAddress: HOST_ADDRESS });
+      const { runtime } = server.client;
+      const config = podConfig(node, { name: "pod", hostNetwork: true });
+      const { podSandboxId } = await runtime.runPodSandbox({ config });
+      const { url } = await runtime.portForward({ podSandboxId, port: [80] });
+      assert.equal(new URL(url).hostname, HOST_ADDRESS);
+      // Nobody asked for a stream, and that is the answer.
+      assert.match(await askedThere(server, url), /HTTP\/1\.1 400 /);
+      await removePod(server.client, podSandboxId);
+      assert.deepEqual(await node.residue(), []);
+    },
+  });
+}
+
+/** What busybox's client says of a plain request from the server's own host. */
+async function askedThere({ pid }: RunningServer, url: string): Promise<string> {
+  const { stderr } = await new Deno.Command("nsenter", {
+    args: [`--net=/proc/${pid}/ns/net`, "/bin/busybox", "wget", "-S", "-O", "-", url],
+  }).output();
+  return new TextDecoder().decode(stderr);
+}

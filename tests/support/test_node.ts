@@ -28,6 +28,11 @@ export interface ServerStart {
    * which the kernel's file is covered, and so do the pods that it makes.
    */
   readonly bootId?: string;
+  /**
+   * The server is on a network of its own, where this address of IPv4 is the host's, and so are the pods that
+   * it makes.
+   */
+  readonly hostAddress?: string;
 }
 
 let serial = 0;
@@ -172,6 +177,7 @@ export class RunningServer implements AsyncDisposable {
         "sh",
         logPath,
         ...(start.bootId === undefined ? [] : inBoot(node, start.bootId)),
+        ...(start.hostAddress === undefined ? [] : inNetwork(start.hostAddress)),
         program,
         ...first,
         ...args,
@@ -249,6 +255,14 @@ function inBoot(node: TestNode, bootId: string): string[] {
   Deno.writeTextFileSync(file, `${bootId}\n`);
   const script = 'mount --bind "$1" /proc/sys/kernel/random/boot_id && shift && exec "$@"';
   return ["unshare", "--mount", "--propagation", "slave", "/bin/sh", "-c", script, "sh", file];
+}
+
+/** The same for a command that finds itself on a host with nothing but this address, and a default route. */
+function inNetwork(address: string): string[] {
+  const script = "ip link set lo up && ip link add uplink type veth peer name elsewhere && " +
+    'ip address add "$1/24" dev uplink && ip link set elsewhere up && ip link set uplink up && ' +
+    'ip route add default dev uplink && shift && exec "$@"';
+  return ["unshare", "--net", "/bin/sh", "-c", script, "sh", address];
 }
 
 async function isSettled(promise: Promise<unknown>): Promise<boolean> {

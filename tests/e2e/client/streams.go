@@ -29,6 +29,7 @@ type streamOptions struct {
 	terminal  string
 	pod       string
 	port      int
+	authority string
 	bytes     int64
 	execs     int
 	attaches  int
@@ -72,6 +73,7 @@ func flagsOfStreams(flags *flag.FlagSet) *streamOptions {
 	flags.StringVar(&opts.terminal, "terminal", "", "container with a terminal that says each line with the terminal's size")
 	flags.StringVar(&opts.pod, "pod", "", "pod with a server that echoes what it is sent")
 	flags.IntVar(&opts.port, "port", 0, "port of that server")
+	flags.StringVar(&opts.authority, "authority", "", "file with the certificate of the authority that a server of TLS is trusted by")
 	flags.Int64Var(&opts.bytes, "bytes", 64<<20, "bytes to send through a command and back")
 	flags.IntVar(&opts.execs, "execs", 0, "instead of the checks: run so many commands, and break one off")
 	flags.IntVar(&opts.attaches, "attaches", 0, "instead of the checks: break off so many attached sessions")
@@ -121,12 +123,17 @@ func (s *streams) forwardURL() (*url.URL, error) {
 	return url.Parse(answer.GetUrl())
 }
 
+// config is the library's for a server of streams.
+func (s *streams) config() *rest.Config {
+	return &rest.Config{TLSClientConfig: rest.TLSClientConfig{CAFile: s.opts.authority}}
+}
+
 // executor is the library's for exec and attach.
 func (s *streams) executor(to *url.URL) (remotecommand.Executor, error) {
 	if s.opts.protocol == "websocket" {
-		return remotecommand.NewWebSocketExecutor(&rest.Config{}, http.MethodGet, to.String())
+		return remotecommand.NewWebSocketExecutor(s.config(), http.MethodGet, to.String())
 	}
-	return remotecommand.NewSPDYExecutor(&rest.Config{}, http.MethodPost, to)
+	return remotecommand.NewSPDYExecutor(s.config(), http.MethodPost, to)
 }
 
 // stream opens a URL and serves it to its end.
@@ -141,9 +148,9 @@ func (s *streams) stream(ctx context.Context, to *url.URL, options remotecommand
 // dialer is the library's for port-forward.
 func (s *streams) dialer(to *url.URL) (httpstream.Dialer, error) {
 	if s.opts.protocol == "websocket" {
-		return portforward.NewSPDYOverWebsocketDialer(to, &rest.Config{})
+		return portforward.NewSPDYOverWebsocketDialer(to, s.config())
 	}
-	transport, upgrader, err := spdy.RoundTripperFor(&rest.Config{})
+	transport, upgrader, err := spdy.RoundTripperFor(s.config())
 	if err != nil {
 		return nil, err
 	}

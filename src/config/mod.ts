@@ -12,10 +12,9 @@ export {
   convertConfiguration,
   type ConvertedConfiguration,
 } from "./convert.ts";
+export { type ConfigurationPlace, DEFAULT_CONFIG_PATH } from "./configuration_files.ts";
 export {
   assertUsable,
-  type ConfigurationPlace,
-  DEFAULT_CONFIG_PATH,
   loadConfiguration,
   type LoadedConfiguration,
   type LoadOptions,

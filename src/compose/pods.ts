@@ -9,6 +9,7 @@ import {
   BackgroundMirror,
   type BundleOptions,
   Bundles,
+  ContainerCreator,
   ContainerLogs,
   Containers,
   ContainerStopper,
@@ -181,7 +182,7 @@ export function openPods(
   );
   // One that is missing would fail every container: the administrator hears of it at the start.
   devices.resolve(additionalDevices, () => ADDITIONAL_DEVICES);
-  const containers: Containers = new Containers({
+  const creator = new ContainerCreator({
     registry,
     runner,
     rooms: {
@@ -219,18 +220,28 @@ export function openPods(
       processes: machine.processes,
     },
     images,
-    runtime,
     exits,
-    stopper,
     updater,
-    mutex,
     layout,
     clock,
     bootId,
     log,
     createDeadlineMs: (handler) => createTimeoutMs(handlerOf(handler)),
-    execOutputLimitBytes: EXEC_OUTPUT_LIMIT_BYTES,
     assertSpace: () => options.reserve.assertSpace("Creating a container"),
+  });
+  const containers: Containers = new Containers({
+    registry,
+    runner,
+    snapshots: options.snapshots,
+    runtime,
+    exits,
+    creator,
+    stopper,
+    updater,
+    mutex,
+    clock,
+    log,
+    execOutputLimitBytes: EXEC_OUTPUT_LIMIT_BYTES,
   });
   const portForwards = new PortForwards({ registry, connections: machine.connections });
   const sandboxes = new Sandboxes({

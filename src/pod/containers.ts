@@ -1,67 +1,35 @@
 /**
- * The life of containers.
+ * The life of containers, from their start to their removal; how they come to be is in
+ * `container_creator.ts`.
  *
  * @module
  */
-import {
-  FailedPreconditionError,
-  InternalError,
-  InvalidArgumentError,
-  NotFoundError,
-  shown,
-} from "../errors/mod.ts";
-import type { ImageRecord, Images } from "../image/images.ts";
-import {
-  type Clock,
-  containerCgroup,
-  type ContainerId,
-  newContainerId,
-  type SandboxId,
-} from "../model/mod.ts";
-import { stopSignalOf } from "../oci/mod.ts";
-import {
-  type ContainerConfig,
-  type ContainerFilter,
-  type ContainerStatusResponse,
-  type LinuxContainerResources,
-  NamespaceMode,
+import { FailedPreconditionError, InvalidArgumentError } from "../errors/mod.ts";
+import type { Clock, ContainerId, SandboxId } from "../model/mod.ts";
+import type {
+  ContainerFilter,
+  ContainerStatusResponse,
+  LinuxContainerResources,
 } from "../proto/mod.ts";
 import { type ContainerRuntime, type ExecResult } from "../runtime/mod.ts";
-import type { StepRunner, StepTiming } from "../state/steps.ts";
+import type { StepRunner } from "../state/steps.ts";
+import type { Snapshots } from "../storage/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
-import {
-  containerIn,
-  containerKey,
-  type ContainerRecord,
-  isLive,
-  type LiveContainer,
-  requireRunning,
-} from "./container.ts";
-import {
-  containerCreatePlan,
-  type ContainerCreateRooms,
-  type ContainerCreation,
-} from "./container_create.ts";
+import { containerIn, type ContainerRecord, isLive, requireRunning } from "./container.ts";
+import type { ContainerCreator } from "./container_creator.ts";
 import { processOf, specOf } from "./container_spec.ts";
 import { containerInfo, containerStatus } from "./container_status.ts";
-import { newLimits } from "./container_limits.ts";
 import type { ContainerStopper } from "./container_stop.ts";
 import { POD_DEADLINES, REMOVE_GRACE_MS } from "./deadlines.ts";
 import type { ContainerUpdater } from "./container_update.ts";
 import type { ExitTracker } from "./exits.ts";
-import { fingerprint } from "./fingerprint.ts";
-import { imageName } from "./image_name.ts";
-import { JoinableCreations, type KeyedRequest, nameTaken } from "./joining.ts";
-import type { PodLayout } from "./layout.ts";
 import { containerMatches } from "./listing.ts";
 import type { KeyedMutex } from "./mutex.ts";
-import { pidNamespaceOf } from "./pid_namespace.ts";
 import type { PodRegistry } from "./registry.ts";
 import { REAPED_KINDS } from "./resources.ts";
-import type { SandboxRecord } from "./sandbox.ts";
+import { requireReady } from "./sandbox.ts";
 import type { ContainerService, CreateContainerRequest, EncodedItems } from "./service.ts";
 
-const CREATE = "create-container";
 const START = "start-container";
 const STOP = "stop-container";
 const REMOVE = "remove-container";
@@ -69,55 +37,28 @@ const REMOVE = "remove-container";
 export interface ContainersOptions {
   readonly registry: PodRegistry;
   readonly runner: StepRunner;
-  readonly rooms: ContainerCreateRooms;
-  readonly images: Pick<Images, "find" | "hold" | "checkUse">;
+  readonly snapshots: Pick<Snapshots, "unmount">;
   readonly runtime: ContainerRuntime;
   readonly exits: ExitTracker;
+  readonly creator: ContainerCreator;
   readonly stopper: ContainerStopper;
   readonly updater: ContainerUpdater;
   readonly mutex: KeyedMutex;
-  readonly layout: PodLayout;
   readonly clock: Clock;
-  readonly bootId: string;
   readonly log: Logger;
-  /** How long a handler's monitor may take to report a container. */
-  readonly createDeadlineMs: (handler: string) => number;
   /** At most this much of an exec's two streams together is returned. */
   readonly execOutputLimitBytes: number;
-  /** @throws {ResourceExhaustedError} the disk is too full to make anything */
-  readonly assertSpace: () => void;
 }
 
 export class Containers implements ContainerService {
   readonly #options: ContainersOptions;
-  readonly #creations = new JoinableCreations<ContainerId>();
-  readonly #timings = new Map<ContainerId, readonly StepTiming[]>();
 
   constructor(options: ContainersOptions) {
     this.#options = options;
   }
 
-  async create(request: CreateContainerRequest): Promise<ContainerId> {
-    const { registry } = this.#options;
-    const sandbox = requireReady(registry.requireSandbox(request.sandbox));
-    const keyed: KeyedRequest = {
-      key: containerKey(sandbox.id, request.config),
-      fingerprint: fingerprint(request.config),
-      noun: "Container",
-    };
-    const id = newContainerId();
-    return await this.#creations.run(keyed, id, async () => {
-      for (const known of registry.containersOf(sandbox.id)) {
-        if (containerKey(sandbox.id, known.config) !== keyed.key) continue;
-        if (known.fingerprint !== keyed.fingerprint) {
-          throw nameTaken(keyed, known.id, "exists with other content");
-        }
-        if (known.state.kind === "created") return known.id;
-        throw nameTaken(keyed, known.id, "exists and has been started");
-      }
-      await this.#create(id, sandbox, request.config, keyed.fingerprint);
-      return id;
-    });
+  create(request: CreateContainerRequest): Promise<ContainerId> {
+    return this.#options.creator.create(request);
   }
 
   async start(idOrPrefix: string): Promise<void> {
@@ -196,7 +137,7 @@ export class Containers implements ContainerService {
 
   /** Ends every container of a sandbox; creations under way are waited for first. */
   async stopAll(sandbox: SandboxId, graceMs: number): Promise<void> {
-    await this.#settleCreations(sandbox);
+    await this.#options.creator.settle(sandbox);
     await allOf(
       this.#options.registry.containersOf(sandbox).map((record) =>
         this.#options.stopper.stop(record, graceMs)
@@ -206,7 +147,7 @@ export class Containers implements ContainerService {
   }
 
   async removeAll(sandbox: SandboxId): Promise<void> {
-    await this.#settleCreations(sandbox);
+    await this.#options.creator.settle(sandbox);
     await allOf(
       this.#options.registry.containersOf(sandbox).map((record) =>
         this.removeRecorded(record.id, 0)
@@ -217,7 +158,7 @@ export class Containers implements ContainerService {
 
   /** Removes a container in any committed state; also finishes a removal that a restart cut off. */
   async removeRecorded(id: ContainerId, graceMs: number): Promise<void> {
-    const { registry, runner, stopper, exits, mutex, log } = this.#options;
+    const { registry, runner, creator, stopper, exits, mutex, log } = this.#options;
     const known = registry.container(id);
     if (known === undefined) return;
     await stopper.stop(known, graceMs);
@@ -235,7 +176,7 @@ export class Containers implements ContainerService {
       log.error("A removed container left something behind; it will be tried again", { id, error });
     });
     await runner.commit(REMOVE, "forget", () => registry.deleteContainer(id));
-    this.#timings.delete(id);
+    creator.forget(id);
   }
 
   /**
@@ -243,65 +184,14 @@ export class Containers implements ContainerService {
    * removal need not.
    */
   async reap(id: ContainerId): Promise<void> {
-    const { registry, runner, rooms, mutex, log } = this.#options;
+    const { registry, runner, snapshots, mutex, log } = this.#options;
     using _ = await mutex.acquire(id);
     if (registry.container(id)?.state.kind !== "exited") return;
     try {
       await runner.undo("reap-container", id, REAPED_KINDS);
-      await rooms.snapshots.unmount(id);
+      await snapshots.unmount(id);
     } catch (error) {
       log.warn("An ended container was not taken down; its removal will try again", { id, error });
-    }
-  }
-
-  async #create(
-    id: ContainerId,
-    sandbox: SandboxRecord,
-    config: ContainerConfig,
-    requestPrint: string,
-  ): Promise<void> {
-    const { registry, runner, rooms, images, exits, updater, log, assertSpace } = this.#options;
-    assertSpace();
-    checkIsolation(sandbox, config);
-    const image = this.#imageOf(config);
-    using _hold = images.hold(image.id);
-    const { image: given = "", userSpecifiedImage = "" } = config.image ?? {};
-    const { namespace = "" } = sandbox.config.metadata ?? {};
-    await images.checkUse(image, userSpecifiedImage || given, namespace);
-    const creation = this.#plan({ id, sandbox, config, image, requestPrint });
-    await runner.commit(CREATE, "record", () => {
-      // In one turn with the record, which is what a stop of the sandbox looks for.
-      requireReady(registry.requireSandbox(sandbox.id));
-      registry.putContainer(creation.record);
-    });
-    try {
-      const plan = containerCreatePlan(rooms, creation);
-      this.#timings.set(id, await runner.run(CREATE, id, plan, creation));
-      // A stop that came meanwhile waits for this creation: it finds the container and ends it.
-      await runner.commit(CREATE, "commit", () => {
-        const made = committed(creation);
-        const record = { ...made, limits: updater.readBack(made) };
-        registry.putContainer(record);
-        // In the same turn: a stop that finds it waits for the end that is watched for.
-        exits.watch(record);
-      });
-    } catch (error) {
-      log.warn("A container could not be made", { id, error });
-      exits.forget(id);
-      this.#timings.delete(id);
-      await runner.undo(CREATE, id).catch((failure: unknown) => {
-        log.error("A failed container left something behind", { id, error: failure });
-      });
-      try {
-        registry.discardContainer(id);
-      } catch (failure) {
-        // Why it could not be made is what the caller has to know.
-        log.error("The record of a failed container stays until the next start", {
-          id,
-          error: failure,
-        });
-      }
-      throw error;
     }
   }
 
@@ -335,70 +225,8 @@ export class Containers implements ContainerService {
     return undefined;
   }
 
-  #imageOf(config: ContainerConfig): ImageRecord {
-    const reference = config.image?.image ?? "";
-    const image = reference === "" ? undefined : this.#options.images.find(reference);
-    if (image === undefined) {
-      throw new NotFoundError(`There is no image ${shown(reference)} on this node`, {
-        field: "config.image.image",
-        value: reference,
-        remedy: "pull the image first",
-      });
-    }
-    return image;
-  }
-
-  #plan(request: {
-    readonly id: ContainerId;
-    readonly sandbox: SandboxRecord;
-    readonly config: ContainerConfig;
-    readonly image: ImageRecord;
-    readonly requestPrint: string;
-  }): ContainerCreation {
-    const { clock, layout, registry, rooms, bootId, createDeadlineMs } = this.#options;
-    const { id, sandbox, config, image, requestPrint } = request;
-    const pidNamespace = pidNamespaceOf({ config, sandbox }, {
-      find: (target) => registry.findContainer(target),
-      pin: layout.namespacePin(id, "pid"),
-    });
-    const record: ContainerRecord = {
-      id,
-      sandboxId: sandbox.id,
-      config,
-      fingerprint: requestPrint,
-      createdAtNs: clock.nowNs(),
-      bootId,
-      imageId: image.id,
-      imageRef: image.repoDigests[0] ?? image.id,
-      imageName: imageName(image, config.image),
-      place: {
-        id,
-        bundle: layout.bundle(id),
-        logPath: rooms.logs.pathOf(id, sandbox, config),
-        handler: sandbox.handler,
-        cgroupPath: containerCgroup(sandbox.cgroupParent, id),
-      },
-      stopSignal: stopSignalOf(config.stopSignal, image.config.stopSignal),
-      user: { uid: 0, gid: 0, additionalGids: [] },
-      limits: newLimits(config.linux?.resources),
-      state: { kind: "creating" },
-    };
-    return {
-      record,
-      sandbox,
-      image,
-      name: fullName(sandbox, config),
-      createDeadlineMs: createDeadlineMs(sandbox.handler),
-      pidNamespace,
-      rootfs: "",
-      mounts: [],
-      user: undefined,
-      created: undefined,
-    };
-  }
-
   #infoOf(record: ContainerRecord): object {
-    const timings = this.#timings.get(record.id) ?? [];
+    const timings = this.#options.creator.timingsOf(record.id);
     return containerInfo(record, { spec: specOf(record), timings });
   }
 
@@ -410,70 +238,6 @@ export class Containers implements ContainerService {
       log.error("A container that could not be started was not removed", { id, error: failure });
     });
   }
-
-  async #settleCreations(sandbox: SandboxId): Promise<void> {
-    const ids = new Set<string>(
-      this.#options.registry.containersOf(sandbox).map((record) => record.id),
-    );
-    await Promise.allSettled(
-      this.#creations.underWay().filter(({ id }) => ids.has(id)).map(({ result }) => result),
-    );
-  }
-}
-
-/**
- * A container may not have more of the node than its pod was admitted with.
- *
- * @throws {FailedPreconditionError} it is privileged, or in a namespace of the host's, and its sandbox is not
- */
-function checkIsolation(sandbox: SandboxRecord, config: ContainerConfig): void {
-  const wanted = config.linux?.securityContext;
-  const given = sandbox.config.linux?.securityContext;
-  const { net, ipc, pid } = sandbox.namespaces;
-  const refuse = (field: string, what: string, remedy: string): never => {
-    throw new FailedPreconditionError(`${what}, but its sandbox ${sandbox.id} is not`, {
-      id: sandbox.id,
-      field: `config.linux.security_context.${field}`,
-      remedy,
-    });
-  };
-  const privilegedSandbox = given?.privileged === true ||
-    [net, ipc, pid].some(({ kind }) => kind === "host");
-  if (wanted?.privileged === true && !privilegedSandbox) {
-    refuse("privileged", "The container is privileged", "run the sandbox as privileged, too");
-  }
-  const namespaces = { network: net, ipc } as const;
-  for (const name of ["network", "ipc"] as const) {
-    if (
-      wanted?.namespaceOptions?.[name] !== NamespaceMode.NODE || namespaces[name].kind === "host"
-    ) continue;
-    refuse(
-      `namespace_options.${name}`,
-      `The container is in the node's ${name} namespace`,
-      "ask for it in the sandbox, too",
-    );
-  }
-}
-
-/** The record of a creation that has gone through all its steps. */
-function committed(creation: ContainerCreation): LiveContainer {
-  const { record, created, user } = creation;
-  if (created === undefined || user === undefined) {
-    throw new InternalError(`Container ${record.id} went through its steps without a process`);
-  }
-  return containerIn({ ...record, user }, { kind: "created", ...created }) as LiveContainer;
-}
-
-function fullName(sandbox: SandboxRecord, config: ContainerConfig): string {
-  const pod = sandbox.config.metadata;
-  return [
-    "k8s",
-    config.metadata?.name ?? "",
-    pod?.name ?? "",
-    pod?.namespace ?? "",
-    pod?.uid ?? "",
-    config.metadata?.attempt ?? 0,
-  ].join("_");
 }
 
 function requireId(id: string): void {
@@ -483,15 +247,6 @@ function requireId(id: string): void {
       remedy: "give the id of a container or a unique prefix of it",
     });
   }
-}
-
-function requireReady(sandbox: SandboxRecord): SandboxRecord {
-  if (sandbox.state.kind === "ready") return sandbox;
-  throw new FailedPreconditionError(`Sandbox ${sandbox.id} is ${sandbox.state.kind}`, {
-    id: sandbox.id,
-    field: "pod_sandbox_id",
-    remedy: "run a new sandbox",
-  });
 }
 
 /** Waits for all and throws one error that holds every failure. */

@@ -7,6 +7,7 @@ export type {
   ImageVolumes,
   RootfsFiles,
 } from "./bundle.ts";
+export { ContainerCreator } from "./container_creator.ts";
 export { ContainerLogs } from "./container_logs.ts";
 export { ContainerStopper } from "./container_stop.ts";
 export { ContainerUpdater } from "./container_update.ts";

@@ -10,7 +10,7 @@
  *
  * @module
  */
-import { InternalError } from "../errors/mod.ts";
+import { FailedPreconditionError, InternalError } from "../errors/mod.ts";
 import { type JsonObject, parseSandboxId, type SandboxId } from "../model/mod.ts";
 import { LinuxContainerResources, PodSandboxConfig, PodSandboxState } from "../proto/mod.ts";
 import type { ProcessIdentity } from "../sys/watching.ts";
@@ -112,6 +112,16 @@ export function stopping(record: SandboxRecord): SandboxRecord {
 /** True for the states that callers may see. */
 export function isVisible(record: SandboxRecord): boolean {
   return record.state.kind !== "creating" && record.state.kind !== "removing";
+}
+
+/** @throws {FailedPreconditionError} the sandbox is not ready: nothing is made or started in it */
+export function requireReady(sandbox: SandboxRecord): SandboxRecord {
+  if (sandbox.state.kind === "ready") return sandbox;
+  throw new FailedPreconditionError(`Sandbox ${sandbox.id} is ${sandbox.state.kind}`, {
+    id: sandbox.id,
+    field: "pod_sandbox_id",
+    remedy: "run a new sandbox",
+  });
 }
 
 export function criSandboxState(record: SandboxRecord): PodSandboxState {

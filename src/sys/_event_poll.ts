@@ -12,12 +12,15 @@ import { InternalError, isErrno } from "../errors/mod.ts";
 import { adoptStream } from "./adopted.ts";
 import { EPOLLIN } from "./constants.ts";
 import type { EpollEvent, Fd, Kernel } from "./kernel.ts";
-import { EPOLL_EVENT_SIZE } from "./linux/structs.ts";
+import { decodeEpollEvents, EPOLL_EVENT_SIZE } from "./linux/structs.ts";
 
 const BATCH = 256;
 
 export interface EventPoll extends Disposable {
-  /** Takes events of a descriptor, `EPOLLIN` by default, until {@link remove}; `key` comes back with them. */
+  /**
+   * Takes events of a descriptor, `EPOLLIN` by default, until {@link remove}; `key` comes back with them,
+   * and may still do so once after that.
+   */
   add(fd: number, key: bigint, events?: number): void;
   remove(fd: number): void;
   /** True keeps the process alive while nothing else does. */
@@ -174,12 +177,13 @@ class ThreadPoll implements EventPoll {
 
   async #run(onEvents: EventPollOptions["onEvents"]): Promise<void> {
     const libc = Deno.dlopen("libc.so.6", WAIT_SYMBOLS);
-    // One event, only to learn that there are some: the set is level-triggered, the rest is taken below.
-    const buffer = new Uint8Array(EPOLL_EVENT_SIZE);
+    const buffer = new Uint8Array(EPOLL_EVENT_SIZE * BATCH);
     while (!this.#closed) {
-      await libc.symbols.epoll_wait(this.#epoll.number, buffer, 1, -1);
+      // What it returns is passed on: an edge is told once. Of a descriptor that was removed meanwhile,
+      // the key says nothing to anybody any more.
+      const count = await libc.symbols.epoll_wait(this.#epoll.number, buffer, BATCH, -1);
       if (this.#closed) break;
-      const events = this.#kernel.epollTake(this.#epoll.number, BATCH);
+      const events = decodeEpollEvents(buffer, Math.max(count, 0)); // -1: a signal woke the thread
       onEvents(events.filter((event) => event.data !== WAKE_KEY));
     }
     libc.close();

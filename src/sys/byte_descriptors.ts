@@ -7,7 +7,7 @@
  * @module
  */
 import { isErrno } from "../errors/mod.ts";
-import { type EventPoll, openEventPoll } from "./_event_poll.ts";
+import { type EventPoll, type EventPollOptions, openEventPoll } from "./_event_poll.ts";
 import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from "./constants.ts";
 import type { Fd, Kernel } from "./kernel.ts";
 import { ReadMemory } from "./read_memory.ts";
@@ -53,9 +53,10 @@ export class ByteDescriptors implements Disposable {
   #lastKey = 0n;
   #waiting = 0;
 
-  constructor(kernel: Kernel) {
+  constructor(kernel: Kernel, options: Pick<EventPollOptions, "method"> = {}) {
     this.#kernel = kernel;
     this.#poll = openEventPoll({
+      ...options,
       kernel,
       onEvents: (events) => {
         this.#turn.begin();

@@ -7,6 +7,7 @@
 import { DeadlineExceededError } from "../errors/mod.ts";
 import { type Clock, type ContainerId, LONGEST_TIMER_MS } from "../model/mod.ts";
 import type { ContainerRuntime } from "../runtime/containers_runtime.ts";
+import type { ProcessIdentity } from "../sys/watching.ts";
 import { type ContainerRecord, isLive, type LiveContainer } from "./container.ts";
 import type { ExitTracker } from "./exits.ts";
 import type { KeyedMutex } from "./mutex.ts";
@@ -110,7 +111,7 @@ export class ContainerStopper {
     const container = { ...record, state: record.state };
     const { place, state: { init }, stopSignal } = container;
     // Looked at later, a handler that was set up behind the signal would pass for one that has heard it.
-    const heard = this.#options.runtime.heeds(init, stopSignal);
+    const heard = this.#heedsOrUnknown(init, stopSignal);
     this.#options.runtime.signal(place, init, stopSignal);
     return { container, heard };
   }
@@ -130,11 +131,27 @@ export class ContainerStopper {
       if (clock.nowNs() < settledAtNs) timer = setTimeout(look, pauseMs, pauseMs);
     };
     const look = (pauseMs: number) => {
-      if (runtime.heeds(state.init, stopSignal)) runtime.signal(place, state.init, stopSignal);
-      else lookIn(Math.min(pauseMs * 2, LONGEST_LOOK_MS));
+      try {
+        if (runtime.heeds(state.init, stopSignal)) {
+          runtime.signal(place, state.init, stopSignal);
+          return;
+        }
+      } catch {
+        // Descriptors may be used up for a moment; thrown from a timer it would end this process.
+      }
+      lookIn(Math.min(pauseMs * 2, LONGEST_LOOK_MS));
     };
     if (!heard) lookIn(FIRST_LOOK_MS);
     return { [Symbol.dispose]: () => clearTimeout(timer) };
+  }
+
+  /** A second signal makes many programs end at once: it is not sent where it may not be needed. */
+  #heedsOrUnknown(init: ProcessIdentity, signal: number): boolean {
+    try {
+      return this.#options.runtime.heeds(init, signal);
+    } catch {
+      return true;
+    }
   }
 
   async #kill(id: ContainerId, ended: Promise<void>): Promise<void> {

@@ -119,3 +119,23 @@ Deno.test("a container that is settling and has its handler gets its stop signal
   await stopper.stop(container, 100);
   assert.deepEqual(signals, [15, 9]);
 });
+
+Deno.test("a stop goes on looking for a handler after a look that failed", async () => {
+  const container = containerRecord({ ...RUNNING, startedAtNs: 2n ** 62n });
+  let looks = 0;
+  const heeds = () => {
+    if (++looks === 2) throw new Error("too many open files");
+    return looks > 2;
+  };
+  const { stopper, signals } = stopping([15], heeds, { container, hears: () => looks > 2 });
+  await stopper.stop(container, 600_000);
+  assert.deepEqual({ looks, signals }, { looks: 3, signals: [15, 15] });
+});
+
+Deno.test("a stop whose first look fails takes its signal for heard", async () => {
+  const { container, stopper, signals } = stopping([15], () => {
+    throw new Error("too many open files");
+  });
+  await stopper.stop(container, 600_000);
+  assert.deepEqual(signals, [15]);
+});

@@ -116,9 +116,14 @@ async function endOf(
 ): Promise<Awaited<SpawnedProcess["ended"]>> {
   const aborted = Promise.withResolvers<never>();
   const onAbort = () => {
-    const identity = processes.identify(runtime.pid);
-    if (identity !== undefined) processes.signal(identity, SIGKILL);
     aborted.reject(signal.reason);
+    try {
+      const identity = processes.identify(runtime.pid);
+      if (identity !== undefined) processes.signal(identity, SIGKILL);
+    } catch {
+      // Descriptors are used up, and thrown from here it would end this process. The removal that
+      // follows ends it by the pid file that it names.
+    }
   };
   signal.addEventListener("abort", onAbort, { once: true });
   if (signal.aborted) onAbort();

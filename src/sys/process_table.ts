@@ -5,7 +5,8 @@
  * @module
  */
 import { InternalError, isErrno } from "../errors/mod.ts";
-import type { Kernel } from "./kernel.ts";
+import { O_RDONLY } from "./constants.ts";
+import type { Fd, Kernel } from "./kernel.ts";
 import type { ProcessIdentity, ProcessTable } from "./watching.ts";
 
 export interface ProcTableOptions {
@@ -61,15 +62,15 @@ export class ProcTable implements ProcessTable {
     this.bootId = options.bootId ?? readBootId(this.#procRoot);
   }
 
-  /** What procfs says of a process, zombies included; undefined if there is none. */
+  /**
+   * What procfs says of a process, zombies included; undefined if there is none.
+   *
+   * @throws {SyscallError} it cannot be read, such as EMFILE
+   */
   stat(pid: number): ProcessStat | undefined {
     if (!Number.isSafeInteger(pid) || pid <= 0) return undefined;
-    try {
-      return parseProcessStat(Deno.readTextFileSync(`${this.#procRoot}/${pid}/stat`));
-    } catch {
-      // Gone before or while it was read (ENOENT, ESRCH): the same to the caller.
-      return undefined;
-    }
+    const text = this.#read(pid, "stat");
+    return text === undefined ? undefined : parseProcessStat(text);
   }
 
   identify(pid: number): ProcessIdentity | undefined {
@@ -98,13 +99,31 @@ export class ProcTable implements ProcessTable {
   }
 
   heeds(process: ProcessIdentity, signal: number): boolean {
-    let status: string;
+    const status = this.#read(process.pid, "status");
+    return status === undefined || isHeeded(status, signal) || !this.isAlive(process);
+  }
+
+  /** A file of a process; undefined if the process is gone, also while it is read. */
+  #read(pid: number, name: "stat" | "status"): string | undefined {
     try {
-      status = Deno.readTextFileSync(`${this.#procRoot}/${process.pid}/status`);
-    } catch {
-      return true;
+      using file = this.#kernel.open(`${this.#procRoot}/${pid}/${name}`, O_RDONLY);
+      return readAll(this.#kernel, file);
+    } catch (error) {
+      // Any other failure says nothing of the process: one that runs must not be taken for ended.
+      if (isErrno(error, "ENOENT", "ESRCH")) return undefined;
+      throw error;
     }
-    return isHeeded(status, signal) || !this.isAlive(process);
+  }
+}
+
+function readAll(kernel: Kernel, file: Fd): string {
+  const chunk = new Uint8Array(4096);
+  const decoder = new TextDecoder();
+  let text = "";
+  for (;;) {
+    const length = kernel.read(file.number, chunk);
+    if (length === 0) return text + decoder.decode();
+    text += decoder.decode(chunk.subarray(0, length), { stream: true });
   }
 }
 

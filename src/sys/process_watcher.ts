@@ -72,9 +72,11 @@ export class PidfdWatcher implements ProcessWatcher {
       if (isErrno(error, "ESRCH")) return undefined;
       throw error;
     }
-    if (this.#processes.isAlive(process)) return pidfd;
-    pidfd.close();
-    return undefined;
+    using closed = new DisposableStack();
+    closed.use(pidfd);
+    if (!this.#processes.isAlive(process)) return undefined;
+    closed.move();
+    return pidfd;
   }
 
   #ended(key: bigint): void {

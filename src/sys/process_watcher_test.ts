@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { SyscallError } from "../errors/mod.ts";
+import { errnoNumber } from "./errno.ts";
+import type { Kernel } from "./kernel.ts";
 import { createLinuxKernel } from "./linux.ts";
 import { parseProcessStat, ProcTable } from "./process_table.ts";
 import { PidfdWatcher } from "./process_watcher.ts";
@@ -54,6 +57,39 @@ Deno.test("signal() never reaches a process of another start time or boot", asyn
   assert.equal(table.signal(found, 9), true);
   assert.equal((await child.status).signal, "SIGKILL");
   assert.equal(table.signal(found, 9), false);
+});
+
+Deno.test("a process that cannot be looked at is not taken for ended", async () => {
+  const child = sleeper();
+  const found = identity(child.pid);
+  let left = 0;
+  const full = () => new SyscallError("open", errnoNumber("EMFILE"), "EMFILE", "a file");
+  const crowded: Kernel = {
+    ...kernel,
+    open: (...args) => {
+      if (left-- <= 0) throw full();
+      return kernel.open(...args);
+    },
+  };
+  const blind = new ProcTable(crowded);
+  const isFull = { code: "EMFILE", kind: "resource_exhausted" };
+  assert.throws(() => blind.identify(child.pid), isFull);
+  assert.throws(() => blind.isAlive(found), isFull);
+  assert.throws(() => blind.signal(found, 9), isFull);
+  assert.throws(() => blind.heeds(found, 15), isFull);
+  using watcher = new PidfdWatcher({ kernel: crowded, processes: blind });
+  const descriptors = () => [...Deno.readDirSync("/proc/self/fd")].length;
+  const before = descriptors();
+  for (const looks of [0, 1]) {
+    left = looks;
+    assert.throws(() => watcher.watchExit(found, () => assert.fail("told as ended")), isFull);
+  }
+  assert.equal(descriptors(), before);
+  child.kill("SIGKILL");
+  await child.status;
+  assert.equal(blind.isAlive({ ...found, bootId: "another" }), false);
+  left = 1;
+  assert.equal(blind.isAlive(found), false);
 });
 
 for (const method of ["aio", "thread"] as const) {

@@ -33,10 +33,13 @@ export interface ProcessWatcher extends Disposable {
   /**
    * Calls back once when the process has ended; at once (in a later turn) if it has already ended,
    * is a zombie, or is not the process meant. Disposing the result ends the watch.
+   *
+   * @throws {SyscallError} it cannot be watched, such as EMFILE
    */
   watchExit(process: ProcessIdentity, onExit: () => void): Disposable;
 }
 
+/** Every method throws a SyscallError where the kernel does not tell, such as EMFILE. */
 export interface ProcessTable {
   readonly bootId: string;
   /** Identity of a living process, or undefined if there is none; zombies do not count as living. */

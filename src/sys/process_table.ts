@@ -44,9 +44,12 @@ export function parseProcessStat(text: string): ProcessStat | undefined {
   };
 }
 
-/** Whether a signal is in the masks of those ignored or caught, of /proc/PID/status (proc(5)). */
+/**
+ * Whether a signal is in the masks of those blocked, ignored or caught, of /proc/PID/status (proc(5)).
+ * One that is blocked waits until it is not, also where nothing handles it yet.
+ */
 export function isHeeded(status: string, signal: number): boolean {
-  const masks = [...status.matchAll(/^Sig(?:Ign|Cgt):\s*([0-9a-f]{1,32})$/gm)];
+  const masks = [...status.matchAll(/^Sig(?:Blk|Ign|Cgt):\s*([0-9a-f]{1,32})$/gm)];
   return masks.some(([, mask]) => (BigInt(`0x${mask}`) >> BigInt(signal - 1) & 1n) === 1n);
 }
 

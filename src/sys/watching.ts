@@ -52,7 +52,7 @@ export interface ProcessTable {
    */
   signal(process: ProcessIdentity, signal: number): boolean;
   /**
-   * False if the process has no handler for the signal and does not ignore it either. To the first
+   * False if the process has no handler for the signal and neither ignores nor blocks it. To the first
    * process of a PID namespace such a signal is not delivered (pid_namespaces(7)). True if it is gone.
    */
   heeds(process: ProcessIdentity, signal: number): boolean;

@@ -11,9 +11,10 @@
  *
  * @module
  */
+import { isErrno } from "../errors/mod.ts";
 import { type ContainerId, isScope } from "../model/mod.ts";
 import type { Clock } from "../model/mod.ts";
-import { AT_FDCWD } from "../sys/mod.ts";
+import { AT_EMPTY_PATH, AT_FDCWD, O_RDONLY } from "../sys/mod.ts";
 import type { Kernel } from "../sys/kernel.ts";
 import type { FileEvent, FileWatcher, ProcessWatcher } from "../sys/watching.ts";
 import { monitorFiles } from "./conmon_arguments.ts";
@@ -38,12 +39,28 @@ const UNKNOWN_EXIT_CODE = 255;
 const SIGKILL_EXIT_CODE = 137;
 /** How long a living monitor may take to drain and sync the log after the container's end. */
 const MONITOR_GRACE_MS = 30_000;
+/** Between two looks at an exit file for which there is no descriptor: the kernel does not tell of a free one. */
+const RETRY_MS = 500;
+/** What a full descriptor table and a lack of memory say. */
+const PASSING = ["EMFILE", "ENFILE", "ENOMEM"] as const;
+/** More than an exit file holds. */
+const EXIT_FILE_BYTES = 64;
+
+type Witness = "init" | "monitor";
 
 interface Watch {
   readonly place: ContainerPlace;
   readonly onExit: (exit: ContainerExit) => void;
+  /** Processes that have ended without an exit file. */
+  readonly ended: Set<Witness>;
   readonly resources: DisposableStack;
 }
+
+type ExitFile =
+  | { readonly kind: "found"; readonly exitCode: number; readonly finishedAtNs: bigint }
+  | { readonly kind: "none" }
+  /** For the moment. */
+  | { readonly kind: "unreadable" };
 
 export class ExitWatcher implements Disposable {
   readonly #options: ExitWatcherOptions;
@@ -70,26 +87,22 @@ export class ExitWatcher implements Disposable {
     onExit: (exit: ContainerExit) => void,
   ): Disposable {
     const { processes } = this.#options;
-    const watch: Watch = { place, onExit, resources: new DisposableStack() };
+    const watch: Watch = { place, onExit, ended: new Set(), resources: new DisposableStack() };
+    const { resources } = watch;
+    using undo = new DisposableStack();
+    undo.use(resources);
     const ofContainer = this.#watches.get(place.id) ?? new Set();
     this.#watches.set(place.id, ofContainer.add(watch));
-
-    const { resources } = watch;
-    if (isScope(place.cgroupPath)) resources.use(this.#oomWitness.watch(place.cgroupPath));
     resources.defer(() => {
       ofContainer.delete(watch);
       if (ofContainer.size === 0) this.#watches.delete(place.id);
     });
+    if (isScope(place.cgroupPath)) resources.use(this.#oomWitness.watch(place.cgroupPath));
     // It may have ended before this watch, while nobody looked.
-    this.#later(watch, 0, () => this.#tryFiles(watch));
-    resources.use(processes.watchExit(monitor, () => {
-      if (resources.disposed || this.#tryFiles(watch)) return;
-      resources.use(processes.watchExit(init, () => this.#lost(watch)));
-    }));
-    resources.use(processes.watchExit(init, () => {
-      if (resources.disposed || this.#tryFiles(watch)) return;
-      this.#later(watch, MONITOR_GRACE_MS, () => this.#lost(watch));
-    }));
+    this.#later(watch, 0, () => this.#look(watch));
+    resources.use(processes.watchExit(monitor, () => this.#processEnded(watch, "monitor")));
+    resources.use(processes.watchExit(init, () => this.#processEnded(watch, "init")));
+    undo.move();
     return { [Symbol.dispose]: () => resources.dispose() };
   }
 
@@ -108,31 +121,50 @@ export class ExitWatcher implements Disposable {
   #onFile(event: FileEvent): void {
     if (event.kind === "rescan") {
       for (const watches of [...this.#watches.values()]) {
-        for (const watch of [...watches]) this.#tryFiles(watch);
+        for (const watch of [...watches]) this.#look(watch);
       }
     } else if (event.kind !== "removed") {
       for (const watch of [...this.#watches.get(event.name as ContainerId) ?? []]) {
-        this.#tryFiles(watch);
+        this.#look(watch);
       }
     }
   }
 
-  /** Settles the watch if an exit file is there. */
-  #tryFiles(watch: Watch): boolean {
-    if (watch.resources.disposed) return true;
-    // The monitor renames the file into place, so it is whole.
-    const found = this.#readExit(`${this.#options.exitsDir}/${watch.place.id}`);
-    if (found === undefined) return false;
-    this.#settle(watch, {
-      ...found,
-      oomKilled: found.exitCode === SIGKILL_EXIT_CODE && this.#oomKilled(watch.place),
-      monitorLost: false,
+  #processEnded(watch: Watch, which: Witness): void {
+    this.#look(watch, () => {
+      watch.ended.add(which);
+      if (watch.ended.size === 2) this.#settleLost(watch);
+      else if (which === "init") this.#later(watch, MONITOR_GRACE_MS, () => this.#lookLast(watch));
     });
-    return true;
   }
 
-  #lost(watch: Watch): void {
-    if (this.#tryFiles(watch)) return;
+  /** Settles the watch if an exit file is there; goes on with `none` if there is not. */
+  #look(watch: Watch, none: () => void = () => {}): void {
+    if (watch.resources.disposed) return;
+    // The monitor renames the file into place, so it is whole.
+    const file = this.#readExit(`${this.#options.exitsDir}/${watch.place.id}`);
+    switch (file.kind) {
+      case "found": {
+        const { exitCode, finishedAtNs } = file;
+        const oomKilled = exitCode === SIGKILL_EXIT_CODE && this.#oomKilled(watch.place);
+        return this.#settle(watch, { exitCode, finishedAtNs, oomKilled, monitorLost: false });
+      }
+      case "none":
+        return none();
+      case "unreadable":
+        return this.#later(watch, RETRY_MS, () => this.#look(watch, none));
+      default: {
+        const never: never = file;
+        return never;
+      }
+    }
+  }
+
+  #lookLast(watch: Watch): void {
+    this.#look(watch, () => this.#settleLost(watch));
+  }
+
+  #settleLost(watch: Watch): void {
     this.#settle(watch, {
       exitCode: UNKNOWN_EXIT_CODE,
       finishedAtNs: this.#options.clock.nowNs(),
@@ -146,19 +178,23 @@ export class ExitWatcher implements Disposable {
     onExit(exit);
   }
 
-  #readExit(path: string): Pick<ContainerExit, "exitCode" | "finishedAtNs"> | undefined {
+  #readExit(path: string): ExitFile {
     const { kernel } = this.#options;
     try {
-      const text = Deno.readTextFileSync(path).trim();
-      if (text === "") return undefined;
+      using file = kernel.open(path, O_RDONLY);
+      const bytes = new Uint8Array(EXIT_FILE_BYTES);
+      const length = kernel.read(file.number, bytes);
+      const text = new TextDecoder().decode(bytes.subarray(0, length)).trim();
+      if (text === "") return { kind: "none" };
       const code = /^\d{1,3}$/.test(text) ? Number(text) : UNKNOWN_EXIT_CODE;
       return {
+        kind: "found",
         exitCode: Math.min(code, UNKNOWN_EXIT_CODE),
-        finishedAtNs: kernel.statx(AT_FDCWD, path, 0).mtimeNs,
+        finishedAtNs: kernel.statx(file.number, "", AT_EMPTY_PATH).mtimeNs,
       };
-    } catch {
-      // There is none, or it cannot be read: called from timers, where a throw would end the process.
-      return undefined;
+    } catch (error) {
+      // Called from timers, where a throw would end the process.
+      return { kind: isErrno(error, ...PASSING) ? "unreadable" : "none" };
     }
   }
 

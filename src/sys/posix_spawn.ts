@@ -43,6 +43,12 @@ const SYMBOLS = {
   posix_spawnattr_setsigmask: { parameters: ["buffer", "buffer"], result: "i32" },
   waitid: { parameters: ["i32", "i32", "buffer", "i32"], result: "i32" },
   waitpid: { parameters: ["i32", "buffer", "i32"], result: "i32" },
+  waitpidOnThread: {
+    name: "waitpid",
+    parameters: ["i32", "buffer", "i32"],
+    result: "i32",
+    nonblocking: true,
+  },
   fcntl: { parameters: ["i32", "i32", "i64"], result: "i32" },
   close: { parameters: ["i32"], result: "i32" },
 } as const satisfies Deno.ForeignLibraryInterface;
@@ -62,8 +68,10 @@ const WEXITED = 4;
 const WNOWAIT = 0x0100_0000;
 const P_ALL = 0;
 const P_PID = 1;
+const SIGKILL = 9;
 const SIGINFO_BYTES = 128;
 const SIGINFO_PID = 16;
+const STATUS_BYTES = 4;
 
 interface Child {
   readonly pid: number;
@@ -110,16 +118,22 @@ export class PosixSpawner implements ProgramStarter, OrphanKeeper, Disposable {
       return end.number;
     });
     const pid = this.#spawn(request, given);
-    const [input, output, errors] = kept;
-    const started = {
-      pid,
-      ended: this.#watch(pid),
-      ...(input === undefined ? {} : { stdin: this.#descriptors.open(input) }),
-      ...(output === undefined ? {} : { stdout: adoptReader(output) }),
-      ...(errors === undefined ? {} : { stderr: adoptReader(errors) }),
-    };
-    ours.move(); // they belong to what is returned
-    return started;
+    try {
+      const [input, output, errors] = kept;
+      const started = {
+        pid,
+        ended: this.#watch(pid),
+        ...(input === undefined ? {} : { stdin: this.#descriptors.open(input) }),
+        ...(output === undefined ? {} : { stdout: adoptReader(output) }),
+        ...(errors === undefined ? {} : { stderr: adoptReader(errors) }),
+      };
+      ours.move(); // they belong to what is returned
+      return started;
+    } catch (error) {
+      // The caller hears that nothing was started.
+      this.#end(pid);
+      throw error;
+    }
   }
 
   /**
@@ -260,9 +274,9 @@ export class PosixSpawner implements ProgramStarter, OrphanKeeper, Disposable {
       if (this.#libc.symbols.waitid(P_ALL, 0, info, flags) !== 0) return; // there are no children
       const pid = new DataView(info.buffer).getInt32(SIGINFO_PID, true);
       if (pid === 0) return;
-      const own = [...this.#children].find(([, child]) => child.pid === pid);
+      const own = this.#watchOf(pid);
       if (own !== undefined) {
-        this.#reap(own[0]);
+        this.#reap(own);
         continue;
       }
       const status = new Int32Array(1);
@@ -274,12 +288,27 @@ export class PosixSpawner implements ProgramStarter, OrphanKeeper, Disposable {
   /** Until it is reaped a child's pid is nobody else's. */
   #watch(pid: number): Promise<Ending> {
     const key = ++this.#lastKey;
-    const pidfd = this.#kernel.pidfdOpen(pid);
+    using undo = new DisposableStack();
+    const pidfd = undo.use(this.#kernel.pidfdOpen(pid));
+    this.#poll.add(pidfd.number, key);
+    undo.move();
     const ended = Promise.withResolvers<Ending>();
     this.#children.set(key, { pid, pidfd, ended });
-    this.#poll.add(pidfd.number, key);
     this.#poll.keepAlive(true);
     return ended.promise;
+  }
+
+  #watchOf(pid: number): bigint | undefined {
+    for (const [key, child] of this.#children) if (child.pid === pid) return key;
+    return undefined;
+  }
+
+  /** Kills a child that was just started, and has it reaped. */
+  #end(pid: number): void {
+    this.#kernel.kill(pid, SIGKILL);
+    if (this.#watchOf(pid) !== undefined) return;
+    // How long a killed process takes is up to the kernel: no wait for the event loop.
+    void this.#libc.symbols.waitpidOnThread(pid, new Uint8Array(STATUS_BYTES), 0);
   }
 
   #reap(key: bigint): void {

@@ -1,4 +1,9 @@
 import assert from "node:assert/strict";
+import { SyscallError } from "../errors/mod.ts";
+import { errnoNumber } from "./errno.ts";
+import { createLinuxKernel } from "./linux.ts";
+import { PosixSpawner } from "./posix_spawn.ts";
+import { ProcTable } from "./process_table.ts";
 
 /** A program in `testdata/`, begun by a shell that has run `before`. */
 async function run(name: string, before = ":"): Promise<string> {
@@ -25,4 +30,30 @@ Deno.test("signals that were ignored when this process began are not ignored in 
   // libc keeps the signals 32 and 33 for itself: nobody can set them, and whoever ignored them
   // before is inherited.
   assert.equal(ignored & ~(0b11n << 31n), 0n);
+});
+
+Deno.test("a program that cannot be watched is ended, and reaped", async () => {
+  const kernel = createLinuxKernel();
+  let pid = 0;
+  using spawner = new PosixSpawner({
+    ...kernel,
+    pidfdOpen: (of) => {
+      pid = of;
+      throw new SyscallError("pidfd_open", errnoNumber("EMFILE"), "EMFILE", `process ${of}`);
+    },
+  });
+  const start = () =>
+    spawner.start({
+      path: "/bin/sleep",
+      args: ["600"],
+      env: {},
+      stdio: ["pipe", "pipe", "ignore"],
+      detached: false,
+    });
+  assert.throws(start, { code: "EMFILE" });
+  const processes = new ProcTable(kernel);
+  for (const end = performance.now() + 60_000; processes.stat(pid) !== undefined;) {
+    assert.ok(performance.now() < end, `process ${pid} is still there`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
 });

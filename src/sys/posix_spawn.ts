@@ -11,6 +11,7 @@ import { InternalError } from "../errors/mod.ts";
 import { adoptReader } from "./adopted.ts";
 import type { ProgramStarter, StartedProgram, StartRequest } from "./child_process.ts";
 import { errnoName } from "./errno.ts";
+import { EndedOrphans, type Expectation } from "./_ended_orphans.ts";
 import { type EventPoll, openEventPoll } from "./_event_poll.ts";
 import { PR_SET_CHILD_SUBREAPER } from "./constants.ts";
 import type { Fd, Kernel } from "./kernel.ts";
@@ -88,9 +89,7 @@ export class PosixSpawner implements ProgramStarter, OrphanKeeper, Disposable {
   readonly #children = new Map<bigint, Child>();
   readonly #poll: EventPoll;
   #lastKey = 0n;
-  #expecting = 0;
-  /** Orphans that ended before anybody asked for them, while some are expected. */
-  readonly #endedOrphans = new Map<number, Ending>();
+  readonly #endedOrphans = new EndedOrphans();
   #stopReaping: (() => void) | undefined;
 
   constructor(kernel: Kernel) {
@@ -150,21 +149,15 @@ export class PosixSpawner implements ProgramStarter, OrphanKeeper, Disposable {
 
   expectOrphan(): ExpectedOrphan {
     this.#becomeSubreaper();
-    this.#expecting++;
-    let done = false;
-    const stop = () => {
-      if (done) return;
-      done = true;
-      if (--this.#expecting === 0) this.#endedOrphans.clear();
-    };
+    const expectation = this.#endedOrphans.expect();
     return {
       adopt: (pid) => {
-        const ended = this.#adopt(pid);
+        const ended = this.#adopt(pid, expectation);
         // A session may last for days, and every orphan that ends meanwhile would be kept for it.
-        stop();
+        expectation[Symbol.dispose]();
         return ended;
       },
-      [Symbol.dispose]: stop,
+      [Symbol.dispose]: () => expectation[Symbol.dispose](),
     };
   }
 
@@ -251,10 +244,10 @@ export class PosixSpawner implements ProgramStarter, OrphanKeeper, Disposable {
     this.#kernel.prctl(PR_SET_CHILD_SUBREAPER, 1n);
   }
 
-  #adopt(pid: number): Promise<Ending> {
+  #adopt(pid: number, expectation: Expectation): Promise<Ending> {
     // First the living: an earlier orphan may have had the same number.
     if (this.#isChild(pid)) return this.#watch(pid);
-    const ending = this.#endedOrphans.get(pid);
+    const ending = expectation.take(pid);
     if (ending !== undefined) return Promise.resolve(ending);
     throw new InternalError(`Process ${pid} did not come to this one when its parent ended`);
   }
@@ -280,8 +273,9 @@ export class PosixSpawner implements ProgramStarter, OrphanKeeper, Disposable {
         continue;
       }
       const status = new Int32Array(1);
-      this.#libc.symbols.waitpid(pid, new Uint8Array(status.buffer), WNOHANG);
-      if (this.#expecting > 0) this.#endedOrphans.set(pid, endingOf(status[0] ?? 0));
+      const reaped = this.#libc.symbols.waitpid(pid, new Uint8Array(status.buffer), WNOHANG);
+      // A thread may have been faster, see #end().
+      if (reaped === pid) this.#endedOrphans.add(pid, endingOf(status[0] ?? 0));
     }
   }
 

@@ -21,6 +21,7 @@ Deno.test("orphans come to a spawner that reaps them, with their exit codes", as
   assert.deepEqual(asked.early, { exitCode: 3, endedBy: null });
   assert.deepEqual(asked.late, { exitCode: null, endedBy: "SIGKILL" });
   assert.match(asked.stranger, /Process 1 did not come to this one/);
+  assert.match(asked.taken, /did not come to this one/, "its end was taken");
   assert.deepEqual(rest, { ending: { exitCode: 7, endedBy: null }, zombies: [] });
 });
 

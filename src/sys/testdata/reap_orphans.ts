@@ -50,6 +50,15 @@ function exists(path: string): boolean {
   }
 }
 
+async function refusal(act: () => Promise<unknown>): Promise<string> {
+  try {
+    await act();
+    return "";
+  } catch (error) {
+    return String(error);
+  }
+}
+
 function zombiesOfOurs(): string[] {
   return [...Deno.readDirSync("/proc")].map(({ name }) => name).filter((name) => {
     if (!/^\d+$/.test(name)) return false;
@@ -63,6 +72,7 @@ function zombiesOfOurs(): string[] {
 
 {
   // One that ends before it is asked for, and one that ends later; an expectation is for one.
+  using overlapping = spawner.expectOrphan();
   using expected = spawner.expectOrphan();
   const gone = await leave("early", "exit 3");
   await release("early");
@@ -72,13 +82,9 @@ function zombiesOfOurs(): string[] {
   const adopted = another.adopt(await leave("late", "kill -9 $$"));
   await release("late");
   const late = await adopted;
-  let stranger = "";
-  try {
-    await expected.adopt(1);
-  } catch (error) {
-    stranger = String(error);
-  }
-  console.log(JSON.stringify({ early, late, stranger }));
+  const stranger = await refusal(() => expected.adopt(1));
+  const taken = await refusal(() => overlapping.adopt(gone));
+  console.log(JSON.stringify({ early, late, stranger, taken }));
 }
 // Nobody asks for these; the ends of our own children stay theirs.
 const own = sh(waiting("own", "exit 7"));

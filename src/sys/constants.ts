@@ -110,6 +110,8 @@ export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
 export const SOCK_SEQPACKET = 5;
 export const SOCK_NONBLOCK = 0o4000;
+export const IPPROTO_TCP = 6;
+export const TCP_NODELAY = 1;
 
 // inotify(7)
 export const IN_MODIFY = 0x2;

@@ -6,7 +6,14 @@
  */
 import { isErrno } from "../errors/mod.ts";
 import type { ByteDescriptor, ByteDescriptors } from "./byte_descriptors.ts";
-import { AF_INET, AF_INET6, SOCK_NONBLOCK, SOCK_STREAM } from "./constants.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  IPPROTO_TCP,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  TCP_NODELAY,
+} from "./constants.ts";
 import type { Fd, Kernel } from "./kernel.ts";
 import type { NamespaceSockets } from "./namespaces.ts";
 
@@ -20,7 +27,7 @@ export interface TcpAddress {
 
 export interface TcpConnector {
   /**
-   * A connection whose halves end one by one. The caller closes it.
+   * A connection whose halves end one by one, and which sends what it has at once. The caller closes it.
    *
    * @throws {SyscallError} the kernel's reason, such as ECONNREFUSED
    * @throws the reason of `signal`, once it has fired
@@ -44,6 +51,8 @@ export class TcpConnections implements TcpConnector {
   async connect(to: TcpAddress, signal: AbortSignal): Promise<ByteDescriptor> {
     using undo = new DisposableStack();
     const fd = undo.use(await this.#socket(to, signal));
+    // A request that comes in two pieces would wait for the first one's delayed acknowledgement, 40 ms.
+    this.#options.kernel.setSocketOption(fd.number, IPPROTO_TCP, TCP_NODELAY, 1);
     const connection = undo.use(this.#options.descriptors.open(fd));
     const aborted = () => connection.close();
     signal.addEventListener("abort", aborted, { once: true });

@@ -1,6 +1,13 @@
 /** TCP sockets that listen. @module */
 import { isIP } from "node:net";
-import { AF_INET, AF_INET6, SOCK_NONBLOCK, SOCK_STREAM } from "./constants.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  IPPROTO_TCP,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  TCP_NODELAY,
+} from "./constants.ts";
 import type { Fd, Kernel } from "./kernel.ts";
 
 /** When a peer that says nothing counts as lost: after `idleSeconds` and all probes without an answer. */
@@ -23,8 +30,6 @@ export interface TcpListening {
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 const SO_KEEPALIVE = 9;
-const IPPROTO_TCP = 6;
-const TCP_NODELAY = 1;
 const TCP_KEEPIDLE = 4;
 const TCP_KEEPINTVL = 5;
 const TCP_KEEPCNT = 6;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { SyscallError } from "../errors/mod.ts";
+import { socketOption } from "./_test_socket_option.ts";
 import { createLinuxKernel } from "./linux.ts";
 import { Listener } from "./listener.ts";
 import { listenTcp } from "./tcp_listening.ts";
@@ -10,24 +11,11 @@ const keepAlive = { idleSeconds: 15, intervalSeconds: 5, probes: 3 };
 /** SO_KEEPALIVE, TCP_NODELAY, TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT, by level and option. */
 const OPTIONS = [[1, 9], [6, 1], [6, 4], [6, 5], [6, 6]] as const;
 
-function socketOptions(fd: number): number[] {
-  const libc = Deno.dlopen("libc.so.6", {
-    getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
-  });
-  const values = OPTIONS.map(([level, option]) => {
-    const value = new Int32Array(1);
-    libc.symbols.getsockopt(fd, level, option, value, new Uint32Array([4]));
-    return value[0]!;
-  });
-  libc.close();
-  return values;
-}
-
 const hasIPv6 = Deno.networkInterfaces().some(({ address }) => address === "::1");
 
 for (const address of ["127.0.0.1", "::1", "::"]) {
   Deno.test({
-    name: `connections to ${address} ask a silent peer at the configured pace`,
+    name: `connections to ${address} ask a silent peer at the configured pace, and send at once`,
     ignore: address.includes(":") && !hasIPv6,
     async fn() {
       const { socket, port } = listenTcp(kernel, { address, port: 0, keepAlive });
@@ -36,7 +24,7 @@ for (const address of ["127.0.0.1", "::1", "::"]) {
         kernel,
         socket,
         onConnection: (connection) => {
-          resolve(socketOptions(connection.number));
+          resolve(OPTIONS.map(([level, option]) => socketOption(connection.number, level, option)));
           connection.close();
         },
         onTrouble: (error) => assert.fail(String(error)),

@@ -86,7 +86,8 @@ export class Collector implements ByteSink {
     if (this.gone) throw new UnavailableError("The client is gone");
     if (this.ended) throw new FailedPreconditionError("Cannot write to a stream: it is ended");
     this.length += bytes.length;
-    if (this.#keep) this.#chunks.push(bytes);
+    // They are lent until this resolves.
+    if (this.#keep) this.#chunks.push(bytes.slice());
     this.#look();
     await this.#open;
   }

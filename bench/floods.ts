@@ -1,6 +1,7 @@
 /**
- * Many commands and many attached clients that break off, and what they leave: processes, descriptors and
- * memory, looked at ten times on the way. Of our own server.
+ * Many commands and many attached clients that break off, commands that fail, are left early or leave a program
+ * behind, and what they leave here: processes, descriptors and memory, looked at ten times on the way. Of our
+ * own server.
  *
  * @module
  */
@@ -11,9 +12,16 @@ import { residentMiB } from "./memory.ts";
 import type { Peer, PeerProcess } from "./peer.ts";
 import { containerConfig, createContainer, podConfig, removePods, runSandbox } from "./workload.ts";
 
-/** Of each kind. */
-const FLOOD = 10_000;
+/**
+ * How many of each kind, as the client calls them; a failure is three commands. The container's first process
+ * is a shell, which does not reap what daemons leave: they stay in its number of processes.
+ */
+const FLOODS = { execs: 10_000, attaches: 10_000, failures: 5_000, daemons: 3_000 } as const;
+type Kind = keyof typeof FLOODS;
+const KINDS = Object.keys(FLOODS) as Kind[];
 const LOOKS = 10;
+/** What a command left behind lives for less. */
+const DAEMON_LIFE_MS = 7_000;
 /** Says each line that it is given on both of its outputs. */
 const PARROT = 'while read -r line; do echo "out $line"; echo "err $line" >&2; done';
 
@@ -27,7 +35,7 @@ export async function floods(context: BenchContext): Promise<void> {
     stdin: true,
   });
   await ours.client.runtime.startContainer({ containerId: container });
-  const flood = async (kind: "execs" | "attaches", count: number) => {
+  const flood = async (kind: Kind, count: number) => {
     context.signal.throwIfAborted();
     const { success, stdout } = await new Deno.Command(program, {
       args: [
@@ -39,16 +47,18 @@ export async function floods(context: BenchContext): Promise<void> {
       ],
     }).output();
     if (!success) throw new Error(new TextDecoder().decode(stdout));
+    if (kind === "daemons") await new Promise((resolve) => setTimeout(resolve, DAEMON_LIFE_MS));
   };
   // The first of each kind make what stays for all others: connections, threads, compiled code.
-  for (const kind of ["execs", "attaches"] as const) await flood(kind, 100);
+  for (const kind of KINDS) await flood(kind, 100);
   const note = async (when: string) =>
     context.figures.note(`${when}: ${await look(ours, ours.process!, container)}`);
   await note("Before the floods");
-  for (const kind of ["execs", "attaches"] as const) {
-    for (let done = FLOOD / LOOKS; done <= FLOOD; done += FLOOD / LOOKS) {
+  for (const kind of KINDS) {
+    const step = FLOODS[kind] / LOOKS;
+    for (let done = step; done <= FLOODS[kind]; done += step) {
       context.say(`${ours.name}: ${done} ${kind}`);
-      await flood(kind, FLOOD / LOOKS);
+      await flood(kind, step);
       await note(`After ${done} ${kind}`);
     }
   }

@@ -34,6 +34,7 @@ type streamOptions struct {
 	execs     int
 	attaches  int
 	failures  int
+	daemons   int
 }
 
 // streams checks exec, attach and port-forward by one protocol, as kubectl speaks it.
@@ -50,7 +51,7 @@ func streamsMain(args []string) {
 	_ = flags.Parse(args)
 	s, end := connectStreams(*opts)
 	defer end()
-	if opts.execs > 0 || opts.attaches > 0 || opts.failures > 0 {
+	if opts.execs > 0 || opts.attaches > 0 || opts.failures > 0 || opts.daemons > 0 {
 		s.flood()
 	} else {
 		s.execs()
@@ -77,6 +78,7 @@ func flagsOfStreams(flags *flag.FlagSet) *streamOptions {
 	flags.Int64Var(&opts.bytes, "bytes", 64<<20, "bytes to send through a command and back")
 	flags.IntVar(&opts.execs, "execs", 0, "instead of the checks: run so many commands, and break one off")
 	flags.IntVar(&opts.attaches, "attaches", 0, "instead of the checks: break off so many attached sessions")
+	flags.IntVar(&opts.daemons, "daemons", 0, "instead of the checks: run so many commands that leave a program behind which holds their output")
 	flags.IntVar(&opts.failures, "failures", 0, "instead of the checks: so often each way in which an exec can end early")
 	return &opts
 }
@@ -87,7 +89,7 @@ func connectStreams(opts streamOptions) (s *streams, end func()) {
 	klog.LogToStderr(false)
 	klog.SetOutput(io.Discard)
 	// A hang guard, ten times and more what all of it takes.
-	guard := 10*time.Minute + time.Duration(opts.execs+opts.attaches+3*opts.failures)*time.Second
+	guard := 10*time.Minute + time.Duration(opts.execs+opts.attaches+opts.daemons+3*opts.failures)*time.Second
 	ctx, cancel := context.WithTimeout(context.Background(), guard)
 	runtime, err := remote.NewRemoteRuntimeService(ctx, opts.endpoint, 2*time.Minute, nil, false)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"hash"
 	"io"
 	"math/rand"
@@ -142,6 +143,22 @@ func (s *streams) execTrue(ctx context.Context) error {
 		return err
 	}
 	return s.stream(ctx, to, remotecommand.StreamOptions{Stdout: io.Discard, Stderr: io.Discard})
+}
+
+// execDaemon ends with its command and not with the output, which a child of it holds for longer.
+func (s *streams) execDaemon(ctx context.Context) error {
+	to, err := s.execURL(&runtimeapi.ExecRequest{
+		Cmd: []string{"sh", "-c", "sleep 5 & echo left"}, Stdout: true, Stderr: true,
+	})
+	if err != nil {
+		return err
+	}
+	var said bytes.Buffer
+	err = s.stream(ctx, to, remotecommand.StreamOptions{Stdout: &said, Stderr: io.Discard})
+	if err == nil && said.String() != "left\n" {
+		err = fmt.Errorf("a command that leaves a program behind said %q", said.String())
+	}
+	return err
 }
 
 // execBrokenOff leaves while the command runs, which must not outlive it.

@@ -14,22 +14,27 @@ import (
 // workers of a flood at the same time.
 const workers = 4
 
+// daemonWorkers are more: a command whose output somebody else still holds is given some time after its end.
+const daemonWorkers = 32
+
 // flood runs what could leave something behind, many times.
 func (s *streams) flood() {
-	s.tap.check("many commands", s.often(s.opts.execs, s.execTrue), true, "")
+	s.tap.check("many commands", s.often(workers, s.opts.execs, s.execTrue), true, "")
 	s.tap.check("a command that is broken off", s.execBrokenOff(s.ctx), true, "")
-	s.tap.check("many attached clients that break off", s.often(s.opts.attaches, s.attachBriefly), true, "")
+	s.tap.check("many attached clients that break off", s.often(workers, s.opts.attaches, s.attachBriefly), true, "")
 	s.tap.check("many resized terminals of a program that is not there",
-		s.often(s.opts.failures, s.execNothing), true, "")
-	s.tap.check("many resized terminals that are broken off", s.often(s.opts.failures, s.terminalBrokenOff), true, "")
+		s.often(workers, s.opts.failures, s.execNothing), true, "")
+	s.tap.check("many resized terminals that are broken off", s.often(workers, s.opts.failures, s.terminalBrokenOff), true, "")
 	s.tap.check("many clients that leave while their command starts",
-		s.often(s.opts.failures, s.terminalLeftEarly), true, "")
+		s.often(workers, s.opts.failures, s.terminalLeftEarly), true, "")
+	s.tap.check("many commands that leave a program behind which holds their output",
+		s.often(daemonWorkers, s.opts.daemons, s.execDaemon), true, "")
 	s.tap.check("a command that ends well, after them", s.execTrue(s.ctx), true, "")
 	s.checkRunning("the container is as it was", s.opts.container)
 }
 
 // often returns the first failure.
-func (s *streams) often(times int, once func(context.Context) error) error {
+func (s *streams) often(workers, times int, once func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	defer cancel(nil)
 	turns := make(chan struct{})

@@ -36,7 +36,7 @@ import {
 import { type Device, MountPropagation } from "../proto/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import type { ContainerUser } from "./container.ts";
-import type { BundleWriter, ContainerCreation } from "./container_create.ts";
+import type { BundleWriter, ContainerCreation } from "./container_create_plan.ts";
 import type { ResolvedMount } from "./host_paths.ts";
 import type { PodLayout } from "./layout.ts";
 import type { ContainerPidNamespace } from "./pid_namespace.ts";

@@ -27,7 +27,7 @@ import {
   containerCreatePlan,
   type ContainerCreateRooms,
   type ContainerCreation,
-} from "./container_create.ts";
+} from "./container_create_plan.ts";
 import { newLimits } from "./container_limits.ts";
 import type { ContainerUpdater } from "./container_update.ts";
 import type { ExitTracker } from "./exits.ts";

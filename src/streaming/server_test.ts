@@ -1,8 +1,19 @@
 import assert from "node:assert/strict";
-import { connect, type Socket } from "node:net";
 import { converse, message } from "../../tests/support/stream_client.ts";
-import { closedByServer, isEstablished, type PortPair } from "../../tests/support/tcp_state.ts";
+import { closedByServer, isEstablished } from "../../tests/support/tcp_state.ts";
 import { ResourceExhaustedError } from "../errors/mod.ts";
+import {
+  ALL,
+  ATTACH_HEADERS,
+  ATTACH_WANTED,
+  cutOff,
+  execUrl,
+  request,
+  serverSide,
+  switched,
+  talk,
+  WS_HEADERS,
+} from "./_test_requests.ts";
 import {
   CLOSED_PORT,
   CLOSING_PORT,
@@ -11,54 +22,10 @@ import {
   testServer,
   TestService,
 } from "./_test_service.ts";
-import {
-  ATTACH_LIMIT,
-  CONNECTIONS_LIMIT,
-  HEAD_LIMIT_BYTES,
-  MESSAGE_BYTES,
-  PORT_FORWARD_SESSIONS_LIMIT,
-  UNREAD_INPUT_BYTES,
-} from "./limits.ts";
+import { HEAD_LIMIT_BYTES, MESSAGE_BYTES, UNREAD_INPUT_BYTES } from "./limits.ts";
 import { GOLDEN } from "./spdy/_test_client.ts";
-import type { StreamingServer } from "./server.ts";
 
 const HAS_IPV6 = Deno.networkInterfaces().some(({ address }) => address === "::1");
-const ALL = { stdin: true, stdout: true, stderr: true, terminal: false };
-
-function execUrl(
-  server: StreamingServer,
-  args: readonly string[],
-  wanted: Partial<typeof ALL> = {},
-): string {
-  const all = { ...ALL, ...wanted };
-  return server.exec({ container: CONTAINER, args, terminal: all.terminal }, all);
-}
-
-/** What the server says to these bytes until it ends the connection. */
-function talk(url: string, text: string): Promise<string> {
-  const { hostname, port } = new URL(url);
-  return new Promise((resolve, reject) => {
-    let heard = "";
-    const socket = connect(Number(port), hostname, () => socket.write(text, "latin1"));
-    socket.on("data", (chunk) => heard += chunk.toString("latin1"));
-    socket.on("end", () => socket.end());
-    socket.on("error", reject);
-    socket.on("close", () => resolve(heard));
-  });
-}
-
-function request(url: string, headers: readonly string[] = [], method = "GET"): string {
-  const { pathname, host } = new URL(url);
-  return [`${method} ${pathname} HTTP/1.1`, `Host: ${host}`, ...headers, "", ""].join("\r\n");
-}
-
-const WS_HEADERS = [
-  "Connection: keep-alive, Upgrade",
-  "Upgrade: websocket",
-  "Sec-WebSocket-Version: 13",
-  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-];
-
 const SUCCESS = '{"status":"Success"}';
 
 Deno.test("an exec by v5.channel.k8s.io copies, closes stdin alone and says how it ended", async () => {
@@ -166,40 +133,6 @@ Deno.test("an attached client that is cut off reads why, behind what it had stil
   assert.equal(channels.get(1)?.length, 64 * output.length);
   assert.match(channels.get(3) ?? "", /error attaching to container: The client reads too slowly/);
 });
-
-/** As if the container's runtime cut off a client that has not taken this output. */
-function cutOff({ stdout }: Parameters<TestService["attach"]>[1]): Promise<never> {
-  // More than the kernel keeps for both sides, and all of it before what is said of the end.
-  const output = new Uint8Array(64 << 10);
-  for (let count = 0; count < 512; count++) stdout?.write(output).catch(() => {});
-  return Promise.reject(new ResourceExhaustedError("The client reads too slowly"));
-}
-
-/** A client that reads nothing behind the switch of protocols. */
-async function switched(url: string, headers: readonly string[]): Promise<Deno.TcpConn> {
-  const { hostname, port } = new URL(url);
-  const socket = await Deno.connect({ hostname, port: Number(port) });
-  await socket.write(new TextEncoder().encode(request(url, headers)));
-  const answer = new Uint8Array(12);
-  await socket.read(answer);
-  assert.equal(new TextDecoder().decode(answer), "HTTP/1.1 101");
-  return socket;
-}
-
-/** The ports of the server's side of a connection. */
-function serverSide({ localAddr, remoteAddr }: Deno.TcpConn): PortPair {
-  return { from: remoteAddr.port, to: localAddr.port };
-}
-
-const ATTACH_WANTED = { stdin: true, stdout: true, stderr: false, terminal: false };
-const ATTACH_HEADERS = {
-  webSocket: [...WS_HEADERS, "Sec-WebSocket-Protocol: v5.channel.k8s.io"],
-  spdy: [
-    "Connection: Upgrade",
-    "Upgrade: SPDY/3.1",
-    "X-Stream-Protocol-Version: v4.channel.k8s.io",
-  ],
-};
 
 Deno.test("an attached client that is cut off loses its connection, also if it takes nothing", async () => {
   const service = new TestService();
@@ -425,165 +358,4 @@ Deno.test("a port that is taken is named", async () => {
     name: "UnavailableError",
     message: new RegExp(`127.0.0.1 port ${port}`),
   });
-});
-
-/** Resolves when the server has answered; the caller ends the connection. */
-function opened(url: string, text: string): Promise<Socket> {
-  const { hostname, port } = new URL(url);
-  return new Promise((resolve, reject) => {
-    const socket = connect(Number(port), hostname, () => socket.write(text));
-    socket.once("data", (chunk) => {
-      if (chunk.toString("latin1").startsWith("HTTP/1.1 101 ")) resolve(socket);
-      else reject(new Error(chunk.toString("latin1")));
-    });
-    socket.once("error", reject);
-  });
-}
-
-Deno.test("as many ports are forwarded as may be, and one more is refused by the limit", async () => {
-  await using server = await testServer(new TestService());
-  const start = () => {
-    const url = server.portForward(SANDBOX, [8080]);
-    return {
-      url,
-      text: request(url, [...WS_HEADERS, "Sec-WebSocket-Protocol: v4.channel.k8s.io"]),
-    };
-  };
-  const sessions = await Promise.all(
-    Array.from({ length: PORT_FORWARD_SESSIONS_LIMIT }, () => {
-      const { url, text } = start();
-      return opened(url, text);
-    }),
-  );
-  const { url, text } = start();
-  const answer = await talk(url, text);
-  assert.match(answer, /^HTTP\/1\.1 503 /);
-  assert.match(answer, /There are 128 port-forward sessions already, which is the limit/);
-  assert.equal((await converse(execUrl(server, ["exit", "0"]), "v4.channel.k8s.io")).code, 1000);
-  const [first] = sessions;
-  // The masked close of an empty mask; the answer to it comes once the session has ended.
-  first!.write(new Uint8Array([0x88, 0x80, 0, 0, 0, 0]));
-  await new Promise((resolve) => first!.resume().end().once("close", resolve));
-  const next = start();
-  sessions.push(await opened(next.url, next.text));
-  for (const socket of sessions) socket.destroy();
-});
-
-Deno.test("as many clients are attached as may be, and one that is cut off is one of them until its connection is closed", async () => {
-  const service = new TestService();
-  const isCut = Promise.withResolvers<void>();
-  service.attach = (_container, streams) => {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    streams.signal.addEventListener("abort", () => resolve());
-    return promise;
-  };
-  await using server = await testServer(service);
-  const start = () => {
-    const url = server.attach(CONTAINER, ATTACH_WANTED);
-    return { url, text: request(url, ATTACH_HEADERS.webSocket) };
-  };
-  const attached = await Promise.all(
-    Array.from({ length: ATTACH_LIMIT - 1 }, () => {
-      const { url, text } = start();
-      return opened(url, text);
-    }),
-  );
-  service.attach = (_container, streams) => {
-    isCut.resolve();
-    return cutOff(streams);
-  };
-  const slow = await switched(server.attach(CONTAINER, ATTACH_WANTED), ATTACH_HEADERS.webSocket);
-  await isCut.promise;
-  const attach = async (): Promise<string> => {
-    const { url, text } = start();
-    return await opened(url, text).then(
-      (socket) => (attached.push(socket), "attached"),
-      (refusal: Error) => refusal.message,
-    );
-  };
-  const answer = await attach();
-  // Unless this machine was so slow that the time for the last of it is over.
-  if (await isEstablished(serverSide(slow))) {
-    assert.match(answer, /^HTTP\/1\.1 503 /);
-    assert.match(answer, /There are 128 attached clients already, which is the limit/);
-  }
-  slow.close();
-  for (let tries = 0; attached.length < ATTACH_LIMIT; tries++) {
-    assert.ok(tries < 10_000, await attach());
-  }
-  for (const socket of attached) socket.destroy();
-});
-
-/** Opens a session of its own; the caller ends the connection. */
-function openedExec(server: StreamingServer): Promise<Socket> {
-  const url = execUrl(server, ["cat"]);
-  const headers = [...WS_HEADERS, "Sec-WebSocket-Protocol: v4.channel.k8s.io"];
-  return opened(url, request(url, headers));
-}
-
-/** Says so much and no more. */
-function saying(server: StreamingServer, text: string): Promise<Socket> {
-  const { hostname, port } = new URL(server.baseUrl);
-  return new Promise((resolve, reject) => {
-    const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true }, () => {
-      socket.write(text);
-      resolve(socket.resume());
-    });
-    socket.once("error", reject);
-  });
-}
-
-Deno.test("as many sessions are open as may be, and one more connection is refused by the limit", async () => {
-  await using server = await testServer(new TestService());
-  const sockets: Socket[] = [];
-  while (sockets.length < CONNECTIONS_LIMIT) {
-    const batch = Array.from({ length: CONNECTIONS_LIMIT / 8 }, () => openedExec(server));
-    sockets.push(...await Promise.all(batch));
-  }
-  for (let again = 0; again < 2; again++) {
-    const answer = await talk(server.baseUrl, request(server.baseUrl));
-    assert.match(answer, /^HTTP\/1\.1 503 /);
-    assert.match(answer, /There are 1024 streaming connections already, which is the limit/);
-  }
-  for (const socket of sockets) socket.destroy();
-});
-
-/** Resolves when the server has said this. */
-function heard(socket: Socket, text: string): Promise<void> {
-  let all = "";
-  return new Promise((resolve) => {
-    socket.on("data", (chunk) => {
-      all += chunk.toString("latin1");
-      if (all.includes(text)) resolve();
-    });
-  });
-}
-
-Deno.test("clients that have shown no URL lock nobody out: the oldest makes way, and no session does", async () => {
-  await using server = await testServer(new TestService(), { headTimeoutMs: 600_000 });
-  const session = await openedExec(server);
-  const [oldest, next] = [await saying(server, ""), await saying(server, "")];
-  const oldestLeft = new Promise((resolve) => oldest.once("end", resolve));
-  const silent = await Promise.all(
-    Array.from(
-      { length: CONNECTIONS_LIMIT - 3 },
-      (_, index) => saying(server, index % 2 === 0 ? "" : "GET / HT"),
-    ),
-  );
-  const last = await openedExec(server);
-  await oldestLeft;
-  next.write(request(server.baseUrl));
-  await heard(next, "HTTP/1.1 404 ");
-  // Nor do those that are refused and do not end their connection.
-  const refused = await Promise.all(
-    Array.from({ length: CONNECTIONS_LIMIT }, () => saying(server, "GET / HTTP/1.0\r\n\r\n")),
-  );
-  const { code } = await converse(execUrl(server, ["exit", "0"]), "v4.channel.k8s.io");
-  assert.equal(code, 1000);
-  for (const socket of [session, last]) {
-    const echo = heard(socket, "\x82\x03\x01hi");
-    socket.write("\x82\x83\0\0\0\0\0hi", "latin1");
-    await echo;
-  }
-  for (const socket of [oldest, next, ...silent, ...refused, session, last]) socket.destroy();
 });
